@@ -1,0 +1,1 @@
+"""What every process shares before it does anything: settings, logging, the Celery configuration, the metrics."""
