@@ -130,7 +130,7 @@ class DataverseMetrics:
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self.requests = Counter(
             "jobworker_dataverse_requests",
-            "HTTP requests sent to the Web API; a $batch is one. The status is the HTTP status, or 'none' without answer.",
+            "Requests sent to the Web API; a $batch is one. The status is the HTTP status, or 'none' without answer.",
             ["operation", "status"],
             registry=registry,
         )
@@ -185,12 +185,12 @@ def describe() -> Iterator[MetricDescription]:
         made = group(CollectorRegistry())
         for metric in vars(made).values():
             kind = type(metric).__name__.lower()
-            name = f"{metric._name}_total" if kind == "counter" else metric._name  # noqa: SLF001 - no public name
+            name = f"{metric._name}_total" if kind == "counter" else metric._name
             yield MetricDescription(
                 name,
                 kind,
-                tuple(metric._labelnames),  # noqa: SLF001 - no public way to ask
-                metric._documentation,  # noqa: SLF001 - no public way to ask
+                tuple(metric._labelnames),
+                metric._documentation,
                 group.__name__,
             )
 
