@@ -48,5 +48,5 @@ def format_duration(duration: timedelta) -> str:
     return "".join(parts) or "0s"
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), Field(gt=timedelta(0))]
-"""A positive span of time, written ``30s``, ``5m``, ``1h`` or in ISO 8601."""
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), Field(gt=timedelta(0), le=timedelta(days=366))]
+"""A positive span of time of at most a year, written ``30s``, ``5m``, ``1h`` or in ISO 8601."""

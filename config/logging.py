@@ -75,8 +75,10 @@ def configure_logging(level: str, form: Literal["json", "console"], secrets: Ite
 def _rendering(form: Literal["json", "console"]) -> Iterable[Processor]:
     yield structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if form == "console":
-        yield structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        plain = structlog.dev.plain_traceback
+        yield structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
         return
-    yield structlog.processors.EventRenamer("event")
-    yield structlog.processors.dict_tracebacks
+    # Without local variables: they hold tokens, secrets and packets.
+    without_locals = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    yield structlog.processors.ExceptionRenderer(without_locals)
     yield structlog.processors.JSONRenderer(default=str, ensure_ascii=False)

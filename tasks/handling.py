@@ -34,7 +34,7 @@ class TryAgain:
     error: HandlerError
 
 
-class OutOfTime(Exception):
+class OutOfTimeError(Exception):
     """The soft time limit struck inside a handler; `outcome` is what that means for its job."""
 
     def __init__(self, outcome: Ending | TryAgain) -> None:
@@ -58,7 +58,7 @@ def end(
         How the job ends, or that it is to be tried again.
 
     Raises:
-        OutOfTime: When the soft time limit struck; no further handler may be started.
+        OutOfTimeError: When the soft time limit struck; no further handler may be started.
     """
     match claim.verdict:
         case ClaimVerdict.SKIP:
@@ -79,7 +79,7 @@ def _run(
         return Ending(JobStatus.FAILED, error.reason, name, error=_described(error))
     except SoftTimeLimitExceeded as error:
         described = HandlerError(type(error).__name__, "The handler did not end within the time limit.")
-        raise OutOfTime(_failed(claim, name, described, max_attempts)) from error
+        raise OutOfTimeError(_failed(claim, name, described, max_attempts)) from error
     except Exception as error:
         # The message may quote packet content, so it goes into the response document, never into the log.
         log.warning("handler_failed", handler=name, error=type(error).__name__, attempt=claim.attempt)

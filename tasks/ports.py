@@ -96,11 +96,11 @@ class JobStore(Protocol):
         ...
 
     def mark_failed(self, job_id: UUID, message: str) -> None:
-        """Call the product's own action for a failed job."""
+        """Call the product's own action for a failed job. Logs what goes wrong; the job is settled already."""
         ...
 
     def now(self) -> datetime:
-        """Give the instant on Dataverse's clock."""
+        """Give the instant on Dataverse's clock, as far as it is known. Never raises."""
         ...
 
 

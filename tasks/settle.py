@@ -4,7 +4,8 @@ One bad job never touches the others of its chunk, and a process that dies at an
 expires and is taken over. All I/O goes through the ports.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -15,7 +16,7 @@ import structlog
 from config.metrics import JobMetrics
 from tasks.claims import first_claim, is_expired, next_claim
 from tasks.handlers import Handlers
-from tasks.handling import Ending, OutOfTime, TryAgain, end
+from tasks.handling import Ending, OutOfTimeError, TryAgain, end
 from tasks.missing import missing_packets
 from tasks.model import (
     NO_PACKETS,
@@ -72,11 +73,9 @@ class Settler:
         Raises:
             Exception: What the store raises when Dataverse cannot be reached; every job is then looked at again.
         """
-        try:
+        with self._queued(ids):
             look = self._look(ids)
             held = self._claim(self._decided(look), look)
-        finally:
-            self.hints.release(ids)
         self._finish(held, look)
 
     def rescue(self, job_id: UUID) -> None:
@@ -88,13 +87,24 @@ class Settler:
         Raises:
             Exception: What the store raises when Dataverse cannot be reached; the job is then looked at again.
         """
-        try:
+        with self._queued([job_id]):
             look = self._look([job_id])
             job = look.jobs.get(job_id)
             held = [] if job is None else self._take_over(job, look)
-        finally:
-            self.hints.release([job_id])
         self._finish(held, look)
+
+    @contextmanager
+    def _queued(self, ids: Sequence[UUID]) -> Iterator[None]:
+        """Release the jobs for the poller in any case; after an error, have them looked at again soon."""
+        try:
+            yield
+        except BaseException:
+            soon = self.store.now() + RETRY_DELAY
+            for job_id in ids:
+                self.hints.look_again(job_id, soon)
+            raise
+        finally:
+            self.hints.release(ids)
 
     def _look(self, ids: Sequence[UUID]) -> Look:
         look = self.store.look(ids)
@@ -205,7 +215,7 @@ class Settler:
                 with structlog.contextvars.bound_contextvars(job_id=str(one.job.id), attempt=one.claim.attempt):
                     try:
                         outcomes[position] = self._end(one)
-                    except OutOfTime as struck:
+                    except OutOfTimeError as struck:
                         log.warning("handler_out_of_time")
                         outcomes[position] = struck.outcome
                         break
