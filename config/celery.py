@@ -28,8 +28,11 @@ SOCKET_TIMEOUT_SECONDS = 5.0
 
 HEALTH_CHECK_SECONDS = 10
 
-RESTORE_INTERVAL_POLLS = 2
-"""Every how many event-loop polls kombu looks for messages whose holder died (its default takes minutes to notice)."""
+RESTORE_INTERVAL_SECONDS = 2
+"""How often kombu looks for messages whose holder died; its own default finds them minutes late."""
+
+RESTORE_MUTEX_SECONDS = 10
+"""After this long another worker looks for such messages, should the one that was at it have died."""
 
 
 def broker_url(settings: RedisSettings) -> str:
@@ -76,8 +79,9 @@ def celery_configuration(settings: Settings) -> dict[str, Any]:
         "broker_transport_options": {
             **redis_options(settings.redis),
             "visibility_timeout": hard_limit + VISIBILITY_MARGIN.total_seconds(),
-            "unacked_restore_interval": RESTORE_INTERVAL_POLLS,
+            "unacked_restore_interval": RESTORE_INTERVAL_SECONDS,
             "unacked_restore_throttle": 1,
+            "unacked_mutex_expire": RESTORE_MUTEX_SECONDS,
         },
         "result_backend": None,
         "task_ignore_result": True,

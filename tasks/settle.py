@@ -76,6 +76,7 @@ class Settler:
         with self._queued(ids):
             look = self._look(ids)
             held = self._claim(self._decided(look), look)
+        self._see_to_other_claims(look)
         self._finish(held, look)
 
     def rescue(self, job_id: UUID) -> None:
@@ -133,7 +134,7 @@ class Settler:
         for job in look.jobs.values():
             match decide(job, _count(look, job), look.now, self.policy):
                 case LeaveAlone():
-                    self._leave_alone(job, look.now)
+                    continue
                 case LookAgain(at=at):
                     self.hints.look_again(job.id, at)
                 case Skip() | Fail() | Handle() as verdict:
@@ -143,14 +144,15 @@ class Settler:
                     assert_never(never)
         return requests
 
-    def _leave_alone(self, job: Job, now: datetime) -> None:
-        """See to it that a claim of ours is not forgotten: it is taken over once it has expired, each job alone."""
-        if job.status is not JobStatus.PROCESSING or job.claim is None:
-            return
-        if is_expired(job.claim, now):
-            self.hints.rescue(job.id)
-        else:
-            self.hints.look_again(job.id, job.claim.lease_expires_at)
+    def _see_to_other_claims(self, look: Look) -> None:
+        """See to it that claims met in this chunk are not forgotten: an expired one is taken over, each job alone."""
+        for job in look.jobs.values():
+            if job.status is not JobStatus.PROCESSING or job.claim is None:
+                continue
+            if is_expired(job.claim, look.now):
+                self.hints.rescue(job.id)
+            else:
+                self.hints.look_again(job.id, job.claim.lease_expires_at)
 
     def _take_over(self, job: Job, look: Look) -> list[Held]:
         if job.status is not JobStatus.PROCESSING or job.claim is None:
