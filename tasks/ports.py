@@ -115,6 +115,10 @@ class Hints(Protocol):
         """Tell that these jobs are no longer queued."""
         ...
 
+    def forget(self, ids: Sequence[UUID]) -> None:
+        """Tell that these jobs need no further look: they have ended, or are gone."""
+        ...
+
     def rescue(self, job_id: UUID) -> None:
         """Have a job with an expired claim taken over, alone."""
         ...

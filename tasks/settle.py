@@ -112,6 +112,7 @@ class Settler:
         for job_id in ids:
             if job_id not in look.jobs:
                 log.info("job_gone", job_id=str(job_id))
+        self.hints.forget([job_id for job_id in ids if _has_ended(look, job_id)])
         for count in look.counts.values():
             self.metrics.packets_counted.inc(count.rows)
             self.metrics.packets_duplicate.inc(count.duplicates)
@@ -310,6 +311,7 @@ class Settler:
     def _settled(self, settlement: Settlement, look: Look) -> None:
         job, status, now = settlement.held.job, settlement.status, self.store.now()
         last_packet = _count(look, job).newest or job.created_on
+        self.hints.forget([job.id])
         self.metrics.settled.labels(status.label, settlement.reason).inc()
         self.metrics.duration.labels(status.label).observe(max(0.0, (now - job.created_on).total_seconds()))
         self.metrics.wait.labels(status.label).observe(max(0.0, (now - last_packet).total_seconds()))
@@ -326,3 +328,9 @@ class Settler:
 
 def _count(look: Look, job: Job) -> PacketCount:
     return look.counts.get(job.id, NO_PACKETS)
+
+
+def _has_ended(look: Look, job_id: UUID) -> bool:
+    """Tell whether a job is gone or in a final status, which is never left."""
+    job = look.jobs.get(job_id)
+    return job is None or (job.status is not None and job.status.is_final)

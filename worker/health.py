@@ -124,7 +124,7 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 def _application(checks: Checks, registry: CollectorRegistry) -> "WSGIApplication":
-    metrics = make_wsgi_app(registry)
+    metrics: WSGIApplication = make_wsgi_app(registry)
 
     def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):

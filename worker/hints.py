@@ -40,10 +40,14 @@ class QueueHints:
         with _never_raising("release", ids):
             self._queue.release(ids)
 
+    def forget(self, ids: Sequence[UUID]) -> None:
+        """Tell that these jobs need no further look."""
+        with _never_raising("forget", ids):
+            self._queue.forget(ids)
+
     def rescue(self, job_id: UUID) -> None:
         """Have a job with an expired claim taken over, alone."""
         with _never_raising("rescue", [job_id]):
-            self._queue.release([job_id])
             self._queue.enqueue_rescue(job_id, self._now())
 
 

@@ -1,4 +1,4 @@
-"""Keeps claims alive while handlers run: a thread that renews them at a third of their lease. A renewal is no attempt."""
+"""Keeps claims alive while handlers run: a thread renews them at a third of their lease. A renewal is no attempt."""
 
 import threading
 from collections.abc import Iterator, Sequence

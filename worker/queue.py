@@ -59,12 +59,17 @@ class JobQueue:
         if ids:
             self._redis.zrem(QUEUED, *map(str, ids))
 
+    def forget(self, ids: Sequence[UUID]) -> None:
+        """Note that these jobs need no further look."""
+        if ids:
+            self._redis.zrem(DUE, *map(str, ids))
+
     def look_again(self, instants: Mapping[UUID, datetime]) -> None:
-        """Have jobs looked at again when their instants on Dataverse's clock have come."""
+        """Have jobs looked at again when their instants on Dataverse's clock have come; an earlier instant stands."""
         if not instants:
             return
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.zadd(DUE, {str(job_id): at.timestamp() for job_id, at in instants.items()})
+        pipeline.zadd(DUE, {str(job_id): at.timestamp() for job_id, at in instants.items()}, lt=True)
         pipeline.expire(DUE, HINTS_TTL)
         pipeline.execute()
 

@@ -20,10 +20,6 @@ DUE = "jobworker:jobs:due"
 HINTS_TTL = timedelta(days=1)
 """Of `QUEUED` and `DUE`, renewed at every write."""
 
-WATERMARK = "jobworker:poller:watermark"
-"""Text: up to which instant on Dataverse's clock the poller has asked."""
-WATERMARK_TTL = timedelta(days=7)
-
 CELERY_QUEUE = QUEUE
 """List: messages that no worker has taken yet (Celery's)."""
 
