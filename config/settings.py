@@ -8,7 +8,7 @@ from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
@@ -135,6 +135,12 @@ class RedisSettings(Section):
         description="redis://, rediss:// (TLS) or unix://; a password belongs in it.",
     )
     ca_file: Path | None = Field(None, description="For rediss://, a CA bundle (PEM) to trust beside the system's.")
+
+    @property
+    def credentials(self) -> list[str]:
+        """The password in the URL, as written and decoded; empty where there is none."""
+        password = urlsplit(self.url.get_secret_value()).password
+        return [] if not password else [password, unquote(password)]
 
     @property
     def address(self) -> str:

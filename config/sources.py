@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = optional_section()
     log: LogSettings = optional_section()
 
+    def secrets(self) -> list[str]:
+        """List every secret these settings hold, for the log to mask."""
+        held = (self.auth.client_secret, self.auth.certificate_password, self.redis.url)
+        return [secret.get_secret_value() for secret in held if secret is not None] + self.redis.credentials
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -14,6 +14,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
+from config.sources import SettingsError
+
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -89,11 +91,15 @@ class HealthServer:
             registry: What /metrics shows.
 
         Raises:
-            OSError: When the address cannot be listened on.
+            SettingsError: When the address cannot be listened on.
         """
-        self._server = make_server(
-            host, port, _application(checks, registry), server_class=_Server, handler_class=_QuietHandler
-        )
+        application = _application(checks, registry)
+        try:
+            self._server = make_server(host, port, application, server_class=_Server, handler_class=_QuietHandler)
+        except OSError as error:
+            sentence = f"Metrics and health cannot be served at {host}:{port}: {error.strerror or error}."
+            advice = "Set JOBWORKER_METRICS__HOST and JOBWORKER_METRICS__PORT to an address that is free."
+            raise SettingsError([f"{sentence} {advice}"]) from error
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 
     @property

@@ -7,6 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from tasks.model import Job, PacketCount
+from tasks.ports import Look
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,10 @@ class PollStore(Protocol):
 
     def with_claims(self, ids: Sequence[UUID]) -> JobPage:
         """Read these rows with the claims that they hold."""
+        ...
+
+    def look(self, ids: Sequence[UUID]) -> Look:
+        """Read these rows and count their packets; a deleted job is simply absent."""
         ...
 
     def counts(self, ids: Sequence[UUID]) -> Mapping[UUID, PacketCount]:

@@ -1,0 +1,5 @@
+"""`python -m worker` is `jobworker`."""
+
+from worker.cli import main
+
+main()
