@@ -137,7 +137,7 @@ def poll_once(settings: Settings) -> str | None:
 def _stop_on_signals() -> threading.Event:
     stop = threading.Event()
 
-    def note(signal_number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of every receiver
+    def note(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
     for name in (signal.SIGTERM, signal.SIGINT):
