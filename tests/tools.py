@@ -4,6 +4,7 @@ Nothing is installed here: `deploy/tools/fetch` puts into `.tools/bin` what the 
 """
 
 import shutil
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -12,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FETCHED = ROOT / ".tools" / "bin"
 """Where `deploy/tools/fetch` puts its wrappers."""
 
-ENVIRONMENT = ROOT / ".venv" / "bin"
+ENVIRONMENT = Path(sys.prefix) / "bin"
 """Where programs that come as Python packages are, whether or not the environment is activated."""
 
 
