@@ -1,0 +1,146 @@
+"""$batch: many operations in one request, as multipart/mixed. Encoding and decoding only; nothing is sent here."""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from worker.dataverse.answers import Part, read_error
+from worker.dataverse.errors import DataverseError, UnavailableError
+from worker.dataverse.odata import row_path
+
+MAX_OPERATIONS = 1_000
+"""In one $batch, by Dataverse's documentation."""
+
+CRLF = "\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One request, inside a $batch or by itself.
+
+    Attributes:
+        method: The HTTP verb.
+        path: Below the API's root, percent-encoded.
+        headers: Beside those that every request carries.
+        body: What is sent as JSON; None for no body.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+
+    @property
+    def is_write(self) -> bool:
+        """Whether it may change something."""
+        return self.method != "GET"
+
+
+def read(path: str, *, page_size: int | None = None, annotations: str | None = None) -> Operation:
+    """Make a read.
+
+    Args:
+        path: What to read.
+        page_size: Rows a page, 5,000 at the most.
+        annotations: Which annotations to include.
+    """
+    preferences = []
+    if page_size is not None:
+        preferences.append(f"odata.maxpagesize={page_size}")
+    if annotations is not None:
+        preferences.append(f'odata.include-annotations="{annotations}"')
+    headers = {"If-None-Match": "null"}
+    if preferences:
+        headers["Prefer"] = ",".join(preferences)
+    return Operation("GET", path, headers)
+
+
+def update(
+    entity_set: str, row_id: UUID, changes: Mapping[str, Any], *, etag: str, select: Sequence[str] = ()
+) -> Operation:
+    """Make a guarded update of a row that exists.
+
+    Args:
+        entity_set: The table.
+        row_id: The row.
+        changes: The columns to change.
+        etag: What the row's ETag must still be; without one Dataverse would create a missing row.
+        select: Columns to answer with, beside the new ETag.
+    """
+    headers = {"If-Match": etag, "Prefer": "return=representation"}
+    return Operation("PATCH", row_path(entity_set, row_id, select), headers, changes)
+
+
+def encode_batch(operations: Sequence[Operation], root_path: str) -> tuple[str, bytes]:
+    """Write operations as one multipart body, each independent of the others.
+
+    Args:
+        operations: At most `MAX_OPERATIONS`.
+        root_path: The API's root as a path, such as ``/api/data/v9.2/``.
+
+    Returns:
+        The content type and the body.
+
+    Raises:
+        ValueError: For too many operations or none.
+    """
+    if not 1 <= len(operations) <= MAX_OPERATIONS:
+        raise ValueError(f"a $batch holds 1 to {MAX_OPERATIONS} operations, not {len(operations)}")
+    boundary = f"batch_{uuid.uuid4()}"
+    parts = [_encode_part(operation, root_path) for operation in operations]
+    text = "".join(f"--{boundary}{CRLF}{part}{CRLF}" for part in parts) + f"--{boundary}--{CRLF}"
+    return f'multipart/mixed; boundary="{boundary}"', text.encode()
+
+
+def decode_batch(content_type: str, body: bytes) -> list[Part | DataverseError]:
+    """Read the answers out of a multipart body, in their order.
+
+    Raises:
+        UnavailableError: When the body is cut short or is no multipart: nobody knows what was done.
+    """
+    boundary = _boundary(content_type).encode()
+    lines = body.replace(b"\r\n", b"\n")
+    if b"--" + boundary + b"--" not in lines:
+        raise UnavailableError("Dataverse's answer to a $batch was cut short")
+    sections = (b"\n" + lines).split(b"\n--" + boundary)[1:-1]
+    return [_decode_part(section) for section in sections]
+
+
+def _encode_part(operation: Operation, root_path: str) -> str:
+    lines = [
+        "Content-Type: application/http",
+        "Content-Transfer-Encoding: binary",
+        "",
+        f"{operation.method} {root_path}{operation.path} HTTP/1.1",
+        "Accept: application/json",
+        *(f"{name}: {value}" for name, value in operation.headers.items()),
+    ]
+    if operation.body is None:
+        return CRLF.join([*lines, "", ""])
+    return CRLF.join([*lines, "Content-Type: application/json", "", json.dumps(operation.body, ensure_ascii=False)])
+
+
+def _decode_part(section: bytes) -> Part | DataverseError:
+    _, _, http = section.lstrip(b"\n").partition(b"\n\n")
+    head, _, content = http.partition(b"\n\n")
+    status_line, *header_lines = head.decode("utf-8", "replace").split("\n")
+    try:
+        status = int(status_line.split(" ", 2)[1])
+        value = json.loads(content) if content.strip() else {}
+    except (IndexError, ValueError) as error:
+        raise UnavailableError("Dataverse's answer to a $batch cannot be read") from error
+    headers = {name.strip().lower(): text.strip() for name, _, text in (line.partition(":") for line in header_lines)}
+    if status >= 400:
+        return read_error(status, headers, value)
+    return Part(status, value, headers.get("etag"))
+
+
+def _boundary(content_type: str) -> str:
+    for parameter in content_type.split(";")[1:]:
+        name, _, value = parameter.strip().partition("=")
+        if name.lower() == "boundary":
+            return value.strip('"')
+    raise UnavailableError("Dataverse's answer to a $batch is no multipart")

@@ -1,0 +1,153 @@
+"""The Web API of one Dataverse environment as a few verbs. It knows tables and rows, and no job."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import stamina
+from httpx import Response
+
+from config.metrics import DataverseMetrics
+from worker.dataverse.answers import BatchAnswer, Page, Part
+from worker.dataverse.batch import Operation, decode_batch, encode_batch, read
+from worker.dataverse.errors import DataverseError, OutcomeUnknownError, UnavailableError
+from worker.dataverse.odata import Query, row_path
+from worker.dataverse.transport import Transport
+
+T = TypeVar("T")
+
+READ_ATTEMPTS = 5
+READ_SECONDS = 60.0
+"""How often, and for how long, a read is tried while Dataverse is not there."""
+
+MAX_PAGE = 5_000
+PAGING_ANNOTATIONS = "Microsoft.Dynamics.CRM.fetchxmlpagingcookie,Microsoft.Dynamics.CRM.morerecords"
+
+
+class DataverseClient:
+    """Reads and writes. Reads are tried again, with growing pauses; a write never is."""
+
+    def __init__(self, transport: Transport, metrics: DataverseMetrics) -> None:
+        self._transport = transport
+        self._metrics = metrics
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def now(self) -> datetime:
+        """Give Dataverse's clock; this machine's until Dataverse has answered for the first time."""
+        return self._transport.server_time() or datetime.now(UTC)
+
+    def who_am_i(self) -> UUID:
+        """Ask who is signed in.
+
+        Returns:
+            The id of the application user.
+        """
+        part, _ = self._read(read("WhoAmI"), "who_am_i")
+        return UUID(part.value["UserId"])
+
+    def pages(self, query: Query, *, operation: str, page_size: int = MAX_PAGE) -> Iterator[Page]:
+        """Read a table page by page, following each next link exactly as it was given.
+
+        Args:
+            query: What to read.
+            operation: What for, as a metric label.
+            page_size: Rows a page.
+
+        Yields:
+            Each page as it is read; nothing is kept.
+        """
+        path: str | None = query.path
+        while path is not None:
+            part, date = self._read(read(path, page_size=page_size), operation)
+            yield Page(part.rows, date)
+            path = part.next_link
+
+    def batch(self, operations: Sequence[Operation], *, operation: str) -> BatchAnswer:
+        """Send operations in one request, each independent of the others.
+
+        Args:
+            operations: At most 1,000.
+            operation: What for, as a metric label.
+
+        Returns:
+            The answers in order, errors as values.
+
+        Raises:
+            OutcomeUnknownError: When the answer to a batch that writes was lost, as a whole.
+            DataverseError: When the batch as a whole was refused or a batch of reads cannot be had.
+        """
+        if any(one.is_write for one in operations):
+            return self._send_batch(operations, operation, writes=True)
+        return _patiently(lambda: self._send_batch(operations, operation, writes=False))
+
+    def action(self, entity_set: str, row_id: UUID, name: str, body: Mapping[str, Any], *, operation: str) -> None:
+        """Call an action bound to a row.
+
+        Raises:
+            DataverseError: As the answer says.
+        """
+        path = f"{row_path(entity_set, row_id)}/{name}"
+        self._send(Operation("POST", path, {}, body), operation)
+
+    def _read(self, one: Operation, operation: str) -> tuple[Part, datetime]:
+        response = _patiently(lambda: self._send(one, operation))
+        return Part(response.status_code, _json(response)), self.now()
+
+    def _send(self, one: Operation, operation: str) -> Response:
+        content = None if one.body is None else json.dumps(one.body).encode()
+        headers = dict(one.headers) if content is None else {**one.headers, "Content-Type": "application/json"}
+        status = "none"
+        try:
+            response = self._transport.send(
+                one.method, one.path, operation=operation, headers=headers, content=content, writes=one.is_write
+            )
+            status = str(response.status_code)
+        except DataverseError as error:
+            status = str(error.status or "none")
+            raise
+        finally:
+            self._metrics.operations.labels(operation, status).inc()
+        return response
+
+    def _send_batch(self, operations: Sequence[Operation], operation: str, *, writes: bool) -> BatchAnswer:
+        content_type, content = encode_batch(operations, self._transport.root_path)
+        headers = {"Content-Type": content_type, "Prefer": "odata.continue-on-error"}
+        response = self._transport.send(
+            "POST", "$batch", operation=operation, headers=headers, content=content, writes=writes
+        )
+        try:
+            parts = decode_batch(response.headers.get("content-type", ""), response.content)
+            if len(parts) != len(operations):
+                raise UnavailableError(f"{len(parts)} answers came to {len(operations)} operations of a $batch")
+        except UnavailableError as error:
+            if writes:
+                raise OutcomeUnknownError(str(error)) from error
+            raise
+        for part in parts:
+            self._metrics.operations.labels(operation, str(part.status or "none")).inc()
+        return BatchAnswer(parts, self.now())
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """Try a read again while Dataverse is not there."""
+    for attempt in stamina.retry_context(
+        on=UnavailableError, attempts=READ_ATTEMPTS, timeout=READ_SECONDS, wait_max=10
+    ):
+        with attempt:
+            return ask()
+    raise AssertionError("stamina ends with a result or an error")
+
+
+def _json(response: Response) -> Mapping[str, Any]:
+    if not response.content:
+        return {}
+    try:
+        value: Mapping[str, Any] = response.json()
+    except ValueError as error:
+        raise UnavailableError("Dataverse's answer is no JSON") from error
+    return value
