@@ -1,0 +1,1 @@
+"""A stand-in for Microsoft Entra ID: applications, the token endpoint, the discovery documents, access tokens."""

@@ -1,0 +1,1 @@
+"""FetchXML: parsed, made into SQL, run, paged."""

@@ -1,0 +1,1 @@
+"""What the environment says about its own tables: definitions as JSON, and the model as CSDL."""
