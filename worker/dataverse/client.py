@@ -1,9 +1,12 @@
 """The Web API of one Dataverse environment as a few verbs. It knows tables and rows, and no job."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any, TypeVar
+from urllib.parse import unquote
 from uuid import UUID
 
 import stamina
@@ -13,6 +16,7 @@ from config.metrics import DataverseMetrics
 from worker.dataverse.answers import BatchAnswer, Page, Part
 from worker.dataverse.batch import Operation, decode_batch, encode_batch, read
 from worker.dataverse.errors import DataverseError, OutcomeUnknownError, UnavailableError
+from worker.dataverse.fetchxml import Fetch
 from worker.dataverse.odata import Query, row_path
 from worker.dataverse.transport import Transport
 
@@ -58,14 +62,38 @@ class DataverseClient:
             operation: What for, as a metric label.
             page_size: Rows a page.
 
+        Returns:
+            Each page as it is read; nothing is kept.
+        """
+        return self.following(query.path, operation=operation, page_size=page_size)
+
+    def following(self, link: str, *, operation: str, page_size: int = MAX_PAGE) -> Iterator[Page]:
+        """Go on from a next link, with the page size that it was given for.
+
         Yields:
             Each page as it is read; nothing is kept.
         """
-        path: str | None = query.path
+        path: str | None = link
         while path is not None:
             part, date = self._read(read(path, page_size=page_size), operation)
             yield Page(part.rows, date)
             path = part.next_link
+
+    def groups(self, fetch: Fetch, *, operation: str) -> Iterator[Page]:
+        """Read the groups of an aggregate, all of them: an answer holds 5,000 at the most.
+
+        Raises:
+            AggregateLimitError: When more than 50,000 rows would be aggregated.
+            DataverseError: As the answer says.
+        """
+        cookie: str | None = None
+        for page in count(1):
+            wanted = read(fetch.path(page, cookie), annotations=PAGING_ANNOTATIONS)
+            part, date = self._read(wanted, operation)
+            yield Page(part.rows, date)
+            if not part.value.get("@Microsoft.Dynamics.CRM.morerecords"):
+                return
+            cookie = _paging_cookie(part.value.get("@Microsoft.Dynamics.CRM.fetchxmlpagingcookie"))
 
     def batch(self, operations: Sequence[Operation], *, operation: str) -> BatchAnswer:
         """Send operations in one request, each independent of the others.
@@ -141,6 +169,12 @@ def _patiently(ask: Callable[[], T]) -> T:
         with attempt:
             return ask()
     raise AssertionError("stamina ends with a result or an error")
+
+
+def _paging_cookie(annotation: str | None) -> str | None:
+    """Take the cookie, which is encoded twice, out of its annotation; aggregates may come without one."""
+    found = re.search(r'pagingcookie="([^"]*)"', annotation or "")
+    return unquote(unquote(found[1])) or None if found else None
 
 
 def _json(response: Response) -> Mapping[str, Any]:

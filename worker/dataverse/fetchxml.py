@@ -12,6 +12,9 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from worker.dataverse.odata import encode, instant
 
+MAX_PAGE = 5_000
+"""Groups that one answer holds at the most; further ones must be asked for, or are lost in silence."""
+
 Operator = Literal["eq", "ne", "ge", "gt", "le", "lt", "in", "null", "not-null"]
 Value: TypeAlias = UUID | int | str | datetime
 
@@ -70,10 +73,19 @@ class Fetch:
     conditions: Sequence[Condition] = ()
     links: Sequence[Link] = ()
 
-    @property
-    def xml(self) -> str:
-        """The query as XML."""
+    def xml(self, page: int | None = None, cookie: str | None = None) -> str:
+        """Write the query as XML.
+
+        Args:
+            page: The page wanted, from 1; None to ask for no particular one.
+            cookie: What the page before said about where to go on.
+        """
         fetch = Element("fetch", aggregate="true")
+        if page is not None:
+            fetch.set("page", str(page))
+            fetch.set("count", str(MAX_PAGE))
+        if cookie is not None:
+            fetch.set("paging-cookie", cookie)
         entity = SubElement(fetch, "entity", name=self.entity)
         column, alias = self.group_by
         SubElement(entity, "attribute", name=column, alias=alias, groupby="true")
@@ -89,10 +101,9 @@ class Fetch:
             _filter(joined, link.conditions)
         return tostring(fetch, encoding="unicode")
 
-    @property
-    def path(self) -> str:
-        """The path below the API's root, percent-encoded."""
-        return f"{self.entity_set}?" + encode({"fetchXml": self.xml})
+    def path(self, page: int | None = None, cookie: str | None = None) -> str:
+        """Give the path below the API's root, percent-encoded."""
+        return f"{self.entity_set}?" + encode({"fetchXml": self.xml(page, cookie)})
 
 
 def _filter(parent: Element, conditions: Iterable[Condition]) -> None:

@@ -74,6 +74,11 @@ def ge(column: str, value: Literal) -> Filter:
     return Filter(f"{column} ge {literal(value)}")
 
 
+def lt(column: str, value: Literal) -> Filter:
+    """``column`` is less than ``value``."""
+    return Filter(f"{column} lt {literal(value)}")
+
+
 def le(column: str, value: Literal) -> Filter:
     """``column`` is ``value`` or less."""
     return Filter(f"{column} le {literal(value)}")

@@ -42,5 +42,5 @@ class Arrived:
             self._window.asked_up_to(asked_at)
 
     def _needing_a_worker(self, ids: Sequence[UUID]) -> list[UUID]:
-        look = self._store.look(ids)
+        look = self._store.survey(ids)
         return self._triage.needing_a_worker(list(look.jobs.values()), look.counts, look.now)

@@ -49,7 +49,7 @@ class PollStore(Protocol):
         """Read these rows with the claims that they hold."""
         ...
 
-    def look(self, ids: Sequence[UUID]) -> Look:
+    def survey(self, ids: Sequence[UUID]) -> Look:
         """Read these rows and count their packets; a deleted job is simply absent."""
         ...
 

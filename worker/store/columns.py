@@ -30,6 +30,7 @@ class PacketTable:
     LOGICAL_NAME: Final = "msdyn_integrationjobdetail"
     ID: Final = "msdyn_integrationjobdetailid"
     JOB: Final = "msdyn_integrationjobheader"
+    JOB_NAVIGATION: Final = "msdyn_IntegrationJobHeader"
     JOB_VALUE: Final = "_msdyn_integrationjobheader_value"
     SEQUENCE_NUMBER: Final = "msdyn_sequencenumber"
     CHANGES_JSON: Final = "msdyn_changesjson"

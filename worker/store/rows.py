@@ -1,6 +1,6 @@
 """Turns rows and aggregates as Dataverse sends them into the domain's values. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -8,12 +8,13 @@ from uuid import UUID
 
 from tasks.model import ACTIVE, Job, JobStatus, Packet, PacketCount
 from tasks.response import read_claim, read_settled_by
+from worker.dataverse.errors import DataverseError
 from worker.store.columns import JobTable, PacketTable
 
 Row = Mapping[str, Any]
 
 
-class UnreadableRowError(Exception):
+class UnreadableRowError(DataverseError):
     """A row lacks what every row of its table has, such as its id: Dataverse was not what answered."""
 
 
@@ -82,6 +83,24 @@ def read_count(row: Row) -> PacketCount:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableRowError(f"a packet count cannot be read: {error!r}") from error
+
+
+def count_rows(rows: Sequence[Row]) -> PacketCount:
+    """Count packet rows that were read one by one."""
+    numbers = [row[PacketTable.SEQUENCE_NUMBER] for row in rows if row.get(PacketTable.SEQUENCE_NUMBER) is not None]
+    return PacketCount(
+        rows=len(rows),
+        numbered=len(numbers),
+        distinct=len(set(numbers)),
+        lowest=min(numbers, default=None),
+        highest=max(numbers, default=None),
+        newest=max((_instant(row[PacketTable.CREATED_ON]) for row in rows), default=None),
+    )
+
+
+def add_copies(one: PacketCount, other: PacketCount) -> PacketCount:
+    """Add the counts of two sets of packets that all have one and the same number, or none."""
+    return replace(add_counts(one, other), distinct=max(one.distinct, other.distinct))
 
 
 def add_counts(one: PacketCount, other: PacketCount) -> PacketCount:
