@@ -84,7 +84,7 @@ def _health(settings: Settings) -> HealthServer:
         ready={"redis": redis_check, "dataverse": Cached(dataverse_reachable(settings), PROBE_SECONDS)},
     )
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     port = DEFAULT_PORT if settings.metrics.port is None else settings.metrics.port
     return HealthServer(settings.metrics.host, port, checks, registry)
 

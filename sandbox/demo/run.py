@@ -59,7 +59,7 @@ def run_demo(jobs: int, as_json: bool, keep: bool) -> int:
 
 
 def _run(console: Console, folder: Path, jobs: int, *, keep: bool) -> Summary:
-    with RedisServer(folder / "redis") as redis, _family(folder) as family:
+    with RedisServer(folder / "redis", unix_socket=folder / "redis.sock") as redis, _family(folder) as family:
         with open_view(console) as view:
             view.say("Starting Valkey, the Dataverse sandbox, a poller and two workers ...")
             cast = start_services(family, start_sandbox(family), redis)

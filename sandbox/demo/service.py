@@ -74,7 +74,7 @@ def start_sandbox(family: Family) -> dict[str, Any]:
 
 def start_services(family: Family, ready: Mapping[str, Any], redis: RedisServer) -> Cast:
     """Start the poller and the workers against the sandbox."""
-    environment = {**_settings(ready, redis.url), **PACE}
+    environment = {**service_settings(ready, redis.url), **PACE}
     poller = _start(family, "poller", ["worker", "poll"], environment)
     working = ["worker", "work", "--concurrency", "1"]
     workers = [_start(family, f"worker-{number}", working, environment) for number in range(1, WORKERS + 1)]
@@ -103,7 +103,8 @@ def _start(family: Family, name: str, arguments: list[str], environment: Mapping
     return family.start(name, arguments, {**environment, "JOBWORKER_METRICS__PORT": str(port)}, metrics_port=port)
 
 
-def _settings(ready: Mapping[str, Any], redis_url: str) -> dict[str, str]:
+def service_settings(ready: Mapping[str, Any], redis_url: str) -> dict[str, str]:
+    """Give the settings of a service that works against a sandbox, as it described itself when it was ready."""
     return {
         "JOBWORKER_DATAVERSE__URL": ready["url"],
         "JOBWORKER_DATAVERSE__CA_FILE": str(Path(ready["ca_file"])),

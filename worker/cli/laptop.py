@@ -20,8 +20,15 @@ def demo(
     raise typer.Exit(run_demo(jobs=jobs, as_json=as_json, keep=keep))
 
 
-def sandbox() -> None:
-    """Run the Dataverse emulator alone."""
+def sandbox(context: typer.Context) -> None:
+    """Run a Dataverse emulator on this machine: no tenant, no account, no root."""
+    try:
+        from sandbox.cli import sandbox as command  # noqa: PLC0415 - an extra that may not be installed
+    except ModuleNotFoundError as error:
+        _without_extra(error)
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command()(command)
+    alone(args=context.args, prog_name="jobworker sandbox")
 
 
 def _without_extra(error: ModuleNotFoundError) -> NoReturn:

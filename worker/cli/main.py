@@ -17,7 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("demo")(laptop.demo)
-app.command("sandbox")(laptop.sandbox)
+# The sandbox reads its own options, --help among them: without its extra there is nothing to read them with.
+_passing_on = {"allow_extra_args": True, "ignore_unknown_options": True}
+app.command("sandbox", context_settings=_passing_on, add_help_option=False)(laptop.sandbox)
 app.command("poll")(processes.poll)
 app.command("work")(processes.work)
 app.command("config")(config_command.show)

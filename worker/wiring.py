@@ -1,0 +1,180 @@
+"""Puts the parts together from the settings. The only place that knows them all."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import httpx
+from celery import Celery
+
+from config.metrics import DataverseMetrics, JobMetrics, PollerMetrics
+from config.settings import JobsSettings
+from config.sources import Settings
+from tasks.handlers import load_handlers
+from tasks.rules import Policy
+from tasks.settle import Settler
+from worker.app import make_app
+from worker.dataverse.client import DataverseClient
+from worker.dataverse.throttle import LocalThrottle
+from worker.dataverse.transport import Transport, tls_context
+from worker.health import Check
+from worker.hints import QueueHints
+from worker.identity import worker_name
+from worker.leadership import Leadership
+from worker.leases import LeaseKeeper
+from worker.poller.arrivals import Arrived
+from worker.poller.changed import Changed
+from worker.poller.due import Due
+from worker.poller.loop import Poller
+from worker.poller.questions import Question
+from worker.poller.rescue import Rescue
+from worker.poller.sweep import Sweep
+from worker.poller.triage import Triage
+from worker.queue import JobQueue
+from worker.redis_client import connect
+from worker.signin import tokens_for
+from worker.store.jobs import DataverseJobStore
+from worker.store.questions import PollQuestions
+
+REACH_SECONDS = 5.0
+"""How long a probe waits for Dataverse."""
+
+
+@dataclass(frozen=True, slots=True)
+class PollerParts:
+    """What a poller's process runs and reports with."""
+
+    poller: Poller
+    metrics: PollerMetrics
+
+
+def policy_from(jobs: JobsSettings) -> Policy:
+    """Turn the operator's settings into the policy of the rules."""
+    return Policy(
+        types=frozenset(jobs.types),
+        packet_idle_timeout=jobs.packet_idle_timeout,
+        deadline=jobs.deadline,
+        ready_grace=jobs.ready_grace,
+        lease=jobs.lease,
+        max_attempts=jobs.max_attempts,
+    )
+
+
+def dataverse_client(settings: Settings, wait: Callable[[float], object] | None = None) -> DataverseClient:
+    """Make this process's client; it connects when it is first used.
+
+    Args:
+        settings: The settings in force.
+        wait: How a pause is waited for; the process's own sleep by default.
+    """
+    metrics = DataverseMetrics()
+    dataverse = settings.dataverse
+    transport = Transport(
+        dataverse.url,
+        dataverse.api_version,
+        tokens_for(settings),
+        LocalThrottle(wait) if wait else LocalThrottle(),
+        metrics,
+        timeout=dataverse.timeout.total_seconds(),
+        ca_file=dataverse.ca_file,
+    )
+    return DataverseClient(transport, metrics)
+
+
+def settler_factory(settings: Settings, app: Celery) -> Callable[[], Settler]:
+    """Give what makes a settler in each worker process, after the fork.
+
+    Args:
+        settings: The settings in force.
+        app: The Celery application, which publishes rescues.
+
+    Raises:
+        HandlerConfigurationError: When an installed handler cannot be loaded.
+    """
+    handlers = load_handlers()
+
+    def make() -> Settler:
+        store = DataverseJobStore(dataverse_client(settings))
+        return Settler(
+            store=store,
+            hints=QueueHints(job_queue(settings, app), store.now, _horizon(settings)),
+            leases=LeaseKeeper(store, settings.jobs.lease),
+            handlers=handlers,
+            policy=policy_from(settings.jobs),
+            worker=worker_name(),
+            metrics=JobMetrics(),
+            fail_with_action=settings.jobs.fail_with_action,
+        )
+
+    return make
+
+
+@contextmanager
+def poller_parts(settings: Settings, stop: threading.Event) -> Iterator[PollerParts]:
+    """Put a poller together, and close its connections afterwards.
+
+    Args:
+        settings: The settings in force.
+        stop: Ends every wait when it is set.
+    """
+    client = dataverse_client(settings, stop.wait)
+    redis = connect(settings.redis)
+    app = make_app(settings)
+    metrics = PollerMetrics()
+    store = PollQuestions(client)
+    queue = job_queue(settings, app)
+    poller = Poller(
+        questions=lambda: _questions(settings, store, queue, metrics),
+        store=store,
+        queue=queue,
+        leadership=Leadership(redis),
+        metrics=metrics,
+        interval=settings.poll.interval,
+        max_queued=settings.poll.max_queued,
+    )
+    try:
+        yield PollerParts(poller, metrics)
+    finally:
+        client.close()
+        redis.close()
+        app.close()
+
+
+def job_queue(settings: Settings, app: Celery) -> JobQueue:
+    """Make the job queue; a message counts as lost after two leases."""
+    return JobQueue(connect(settings.redis), app, settings.jobs.chunk_size, settings.jobs.lease * 2)
+
+
+def dataverse_reachable(settings: Settings) -> Check:
+    """Give a check that asks, without a token and so without cost, whether Dataverse answers at all."""
+    context = tls_context(settings.dataverse.ca_file)
+    address = f"{settings.dataverse.url}/api/data/{settings.dataverse.api_version}/"
+
+    def check() -> str | None:
+        try:
+            httpx.get(address, verify=context, timeout=REACH_SECONDS, trust_env=False)
+        except httpx.HTTPError as error:
+            return f"{settings.dataverse.url} (JOBWORKER_DATAVERSE__URL) cannot be reached: {type(error).__name__}."
+        return None
+
+    return check
+
+
+def _questions(settings: Settings, store: PollQuestions, queue: JobQueue, metrics: PollerMetrics) -> list[Question]:
+    """List the poller's questions in the order of asking; the first answer sets the clock for the others."""
+    poll, jobs = settings.poll, settings.jobs
+    triage = Triage(queue, policy_from(jobs), _horizon(settings))
+    return [
+        Changed(store, triage, poll.overlap),
+        Arrived(store, triage, poll.overlap),
+        Due(store, queue),
+        Rescue(store, metrics, jobs.lease),
+        Sweep(store, queue, metrics, triage, poll.sweep_interval),
+    ]
+
+
+def _horizon(settings: Settings) -> timedelta:
+    """How far ahead a next look is worth a hint: the next sweep but one would find it anyway."""
+    return settings.poll.sweep_interval * 2
