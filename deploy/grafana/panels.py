@@ -176,7 +176,7 @@ def listing(heading: Heading, query: Query, columns: Mapping[str, str]) -> table
         .title(heading.title)
         .description(heading.description)
         .unit(heading.unit)
-        .height(7)
+        .height(8)
         .span(heading.width)
         .datasource(DATASOURCE)
         .no_value("none")
