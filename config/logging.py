@@ -58,6 +58,7 @@ def configure_logging(level: str, form: Literal["json", "console"], secrets: Ite
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.captureWarnings(capture=True)
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(

@@ -17,6 +17,7 @@ from worker.health import Checks, HealthServer, Heartbeat
 from worker.identity import program_version
 from worker.leadership import RENEW_SECONDS
 from worker.poller.loop import Poller
+from worker.preflight import ensure_let_in
 from worker.redis_client import describe_failure
 from worker.wiring import PollerParts, poller_parts
 
@@ -101,11 +102,12 @@ def run_poller(settings: Settings) -> None:
         settings: The settings in force.
 
     Raises:
-        SettingsError: When the metrics address cannot be listened on.
+        SettingsError: When we are not let in, or the metrics address cannot be listened on.
     """
     stop = _stop_on_signals()
     BuildMetrics().build_info.labels(program_version()).set(1)
     with poller_parts(settings, stop) as parts:
+        ensure_let_in(parts.client)
         process = PollProcess(parts, settings)
         port = DEFAULT_PORT if settings.metrics.port is None else settings.metrics.port
         health = HealthServer(settings.metrics.host, port, process.checks(), REGISTRY)

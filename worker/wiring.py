@@ -1,6 +1,7 @@
 """Puts the parts together from the settings. The only place that knows them all."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ class PollerParts:
 
     poller: Poller
     metrics: PollerMetrics
+    client: DataverseClient
 
 
 def policy_from(jobs: JobsSettings) -> Policy:
@@ -62,20 +64,22 @@ def policy_from(jobs: JobsSettings) -> Policy:
     )
 
 
-def dataverse_client(settings: Settings, wait: Callable[[float], object] | None = None) -> DataverseClient:
+def dataverse_client(
+    settings: Settings, metrics: DataverseMetrics, wait: Callable[[float], object] = time.sleep
+) -> DataverseClient:
     """Make this process's client; it connects when it is first used.
 
     Args:
         settings: The settings in force.
-        wait: How a pause is waited for; the process's own sleep by default.
+        metrics: Where requests are counted.
+        wait: How a pause is waited for.
     """
-    metrics = DataverseMetrics()
     dataverse = settings.dataverse
     transport = Transport(
         dataverse.url,
         dataverse.api_version,
         tokens_for(settings),
-        LocalThrottle(wait) if wait else LocalThrottle(),
+        LocalThrottle(wait),
         metrics,
         timeout=dataverse.timeout.total_seconds(),
         ca_file=dataverse.ca_file,
@@ -96,7 +100,7 @@ def settler_factory(settings: Settings, app: Celery) -> Callable[[], Settler]:
     handlers = load_handlers()
 
     def make() -> Settler:
-        store = DataverseJobStore(dataverse_client(settings))
+        store = DataverseJobStore(dataverse_client(settings, DataverseMetrics()))
         return Settler(
             store=store,
             hints=QueueHints(job_queue(settings, app), store.now, _horizon(settings)),
@@ -119,7 +123,7 @@ def poller_parts(settings: Settings, stop: threading.Event) -> Iterator[PollerPa
         settings: The settings in force.
         stop: Ends every wait when it is set.
     """
-    client = dataverse_client(settings, stop.wait)
+    client = dataverse_client(settings, DataverseMetrics(), stop.wait)
     redis = connect(settings.redis)
     app = make_app(settings)
     metrics = PollerMetrics()
@@ -135,7 +139,7 @@ def poller_parts(settings: Settings, stop: threading.Event) -> Iterator[PollerPa
         max_queued=settings.poll.max_queued,
     )
     try:
-        yield PollerParts(poller, metrics)
+        yield PollerParts(poller, metrics, client)
     finally:
         client.close()
         redis.close()

@@ -13,14 +13,15 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 from redis.exceptions import RedisError
 
-from config.metrics import BuildMetrics
+from config.metrics import BuildMetrics, DataverseMetrics
 from config.sources import Settings
 from tasks.celery_tasks import provide_settler
 from worker.app import make_app
 from worker.health import Cached, Check, Checks, HealthServer, Heartbeat
 from worker.identity import program_version
+from worker.preflight import ensure_let_in
 from worker.redis_client import connect, describe_failure
-from worker.wiring import dataverse_reachable, settler_factory
+from worker.wiring import dataverse_client, dataverse_reachable, settler_factory
 
 log = structlog.get_logger(__name__)
 
@@ -42,8 +43,9 @@ def run_worker(settings: Settings) -> int:
         The exit code of Celery's worker.
 
     Raises:
-        SettingsError: When the metrics address cannot be listened on.
+        SettingsError: When we are not let in, or the metrics address cannot be listened on.
     """
+    _look_in(settings)
     app = make_app(settings)
     provide_settler(settler_factory(settings, app))
     BuildMetrics().build_info.labels(program_version()).set(1)
@@ -55,6 +57,15 @@ def run_worker(settings: Settings) -> int:
     finally:
         health.stop()
         log.info("worker_stopped")
+
+
+def _look_in(settings: Settings) -> None:
+    """Take the look before the fork, with a client of its own: the children make theirs."""
+    client = dataverse_client(settings, DataverseMetrics(CollectorRegistry()))
+    try:
+        ensure_let_in(client)
+    finally:
+        client.close()
 
 
 def _run_celery(app: Celery) -> int:

@@ -32,7 +32,7 @@ class AggregateLimitError(BadRequestError):
 
 
 class UnauthorizedError(DataverseError):
-    """401: the token is not accepted, not even a fresh one."""
+    """401: the token is not accepted, not even a fresh one: the application is no user of the environment."""
 
 
 class ForbiddenError(DataverseError):

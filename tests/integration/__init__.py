@@ -1,0 +1,1 @@
+"""The service as real processes against the sandbox."""
