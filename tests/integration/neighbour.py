@@ -49,6 +49,23 @@ class Neighbour:
         headers = {"If-Match": "*"}
         self._http.patch(f"{self._api}/{JOBS}({job_id})", json=columns, headers=headers).raise_for_status()
 
+    def try_to_update(self, job_id: str, **columns: Any) -> bool:
+        """Change a job, whatever its ETag; False when the answer was anything but a success."""
+        try:
+            self.update_job(job_id, **columns)
+        except httpx.HTTPError:
+            return False
+        return True
+
+    def processing(self) -> list[str]:
+        """List the jobs in Processing; none when they cannot be had."""
+        query = {"$filter": f"msdyn_status eq {PROCESSING}", "$select": "msdyn_name"}
+        try:
+            page = self._http.get(f"{self._api}/{JOBS}", params=query).raise_for_status().json()
+        except httpx.HTTPError:
+            return []
+        return [row["msdyn_integrationjobid"] for row in page["value"]]
+
     def delete_job(self, job_id: str) -> None:
         """Delete a job and with it its packets."""
         self._http.delete(f"{self._api}/{JOBS}({job_id})").raise_for_status()
