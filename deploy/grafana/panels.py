@@ -115,6 +115,7 @@ def bars(heading: Heading, query: Query, colours: Colours) -> bargauge.Panel:
         .display_mode(looks.BarGaugeDisplayMode.BASIC)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .min(0)
+        .decimals(0)
         .no_value("nothing")
         .targets(_now((query,)))
     )

@@ -31,3 +31,8 @@ def quantiles(histogram: str, only: str = "") -> Sequence[Query]:
 def per_settled_job(counter: str) -> str:
     """How much a counter grows for each job that is settled; nothing where none is."""
     return f"sum(rate({counter}[15m])) / (sum(rate(jobworker_jobs_settled_total[15m])) > 0)"
+
+
+def or_never(expr: str, label: str) -> str:
+    """Show a line at zero, called never, where nothing ever happened: an empty panel looks broken."""
+    return f'{expr} or on () label_replace(vector(0), "{label}", "never", "", "")'

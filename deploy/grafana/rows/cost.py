@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from deploy.grafana.panels import GREEN, ORANGE, AnyPanel, Heading, Query, lines, stack
-from deploy.grafana.queries import REQUESTS_PER_MINUTE, per_minute, per_settled_job, quantile, quantiles
+from deploy.grafana.queries import REQUESTS_PER_MINUTE, or_never, per_minute, per_settled_job, quantile, quantiles
 
 
 def cost() -> Sequence[AnyPanel]:
@@ -26,13 +26,16 @@ def cost() -> Sequence[AnyPanel]:
         ),
         lines(
             Heading("Requests not answered as hoped", "By HTTP status; none: no answer came.", REQUESTS_PER_MINUTE, 8),
-            Query(per_minute('jobworker_dataverse_requests_total{status!~"2.."}', "status"), "{{status}}"),
+            Query(
+                or_never(per_minute('jobworker_dataverse_requests_total{status!~"2.."}', "status"), "status"),
+                "{{status}}",
+            ),
         ),
         lines(
             Heading(
                 "Throttled", "Answers 429, by the limit of the application user that was hit.", REQUESTS_PER_MINUTE, 8
             ),
-            Query(per_minute("jobworker_dataverse_throttled_total", "limit"), "{{limit}}"),
+            Query(or_never(per_minute("jobworker_dataverse_throttled_total", "limit"), "limit"), "{{limit}}"),
         ),
         lines(
             Heading(
@@ -42,7 +45,10 @@ def cost() -> Sequence[AnyPanel]:
                 "percentunit",
                 8,
             ),
-            Query("max by (limit) (rate(jobworker_dataverse_paused_seconds_total[$__rate_interval]))", "{{limit}}"),
+            Query(
+                or_never("max by (limit) (rate(jobworker_dataverse_paused_seconds_total[$__rate_interval]))", "limit"),
+                "{{limit}}",
+            ),
             steps={0: GREEN, 0.5: ORANGE},
         ),
         lines(
