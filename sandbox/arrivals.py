@@ -1,4 +1,4 @@
-"""Packets that a scenario lets arrive later, and jobs it sets to Ready then."""
+"""Jobs and packets that a scenario lets arrive later, and jobs it sets to Ready then."""
 
 # ruff: noqa: S608 - names in SQL are the schema's own; values are always bound
 
@@ -10,6 +10,7 @@ import uuid
 from typing import Any
 
 from sandbox.database import SEED, Database
+from sandbox.seed.scenario import JOB_COLUMNS, PACKET_COLUMNS
 from sandbox.tables import DETAIL, JOB, READY, WAITING
 
 _AT_ONCE = 200
@@ -64,10 +65,19 @@ class Arrivals:
         return len(due)
 
     def _arrive(self, what: str, job_id: str, values: Any) -> None:
-        if what == "packet":
-            self._add_packet(job_id, *values)
-        else:
-            self._make_ready(job_id, values)
+        match what:
+            case "job":
+                self._add_job(*values)
+            case "packet":
+                self._add_packet(job_id, *values)
+            case _:
+                self._make_ready(job_id, values)
+
+    def _add_job(self, *described: Any) -> None:
+        now, user = self._database.clock.seconds(), described[-1]
+        row = (*described[:-1], now, now, user, user, user, self._database.next_version())
+        names, marks = ", ".join(JOB_COLUMNS), ", ".join("?" * len(row))
+        self._database.execute(f"INSERT INTO {JOB} ({names}, versionnumber) VALUES ({marks})", row)
 
     def _add_packet(
         self, job_id: str, sequence: int | None, changes: str | None, full: str | None, active: bool
@@ -75,16 +85,11 @@ class Arrivals:
         now = self._database.clock.seconds()
         user = self._database.value(f"SELECT createdby FROM {JOB} WHERE msdyn_integrationjobid = ?", (job_id,))
         state, reason = (0, 1) if active else (1, 2)
-        row = (
-            str(uuid.uuid4()), f"Packet {sequence}", job_id, sequence, changes, full, state, reason, now, now,
-            self._database.next_version(), user, user, user,
-        )  # fmt: skip
-        self._database.execute(
-            f"INSERT INTO {DETAIL} (msdyn_integrationjobdetailid, msdyn_name, msdyn_integrationjobheader, "
-            "msdyn_sequencenumber, msdyn_changesjson, msdyn_fulljson, statecode, statuscode, createdon, modifiedon, "
-            "versionnumber, createdby, modifiedby, ownerid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            row,
-        )
+        key, name = str(uuid.uuid4()), f"Packet {sequence}"
+        payload = (sequence, changes, full, state, reason)
+        row = (key, name, job_id, *payload, now, now, user, user, user, self._database.next_version())
+        names, marks = ", ".join(PACKET_COLUMNS), ", ".join("?" * len(row))
+        self._database.execute(f"INSERT INTO {DETAIL} ({names}, versionnumber) VALUES ({marks})", row)
 
     def _make_ready(self, job_id: str, expected: int | None) -> None:
         """As the client would: only if the job is still waiting."""

@@ -50,26 +50,27 @@ class Database:
     Args:
         path: The database file; it is created when missing.
         clock: The sandbox's time.
+        durable: Whether the rows have to survive the machine's crash; those of a sandbox seldom have to.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, *, durable: bool = False) -> None:
         self.clock = clock
         self.actor = SANDBOX
         self.wrote_status = False
         self._depth = 0
         self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=1024, check_same_thread=False)
-        self._configure()
+        self._configure("NORMAL" if durable else "OFF")
         self._register()
         self._connection.executescript(schema.all_ddl())
         self._version = self._last_version()
 
-    def _configure(self) -> None:
+    def _configure(self, synchronous: str) -> None:
         for pragma in (
             "journal_mode = WAL",
-            "synchronous = NORMAL",
+            f"synchronous = {synchronous}",
             f"cache_size = -{_CACHE_KIB}",
             "temp_store = MEMORY",
-            "mmap_size = 1073741824",
+            "mmap_size = 268435456",
             "wal_autocheckpoint = 4000",
             "recursive_triggers = OFF",
         ):

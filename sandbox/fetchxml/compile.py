@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from sandbox.columns import TEXT, WHOLE_NUMBERS, Column, Kind
+from sandbox.columns import WHOLE_NUMBERS, Column, Kind
 from sandbox.errors import DataverseError, bad_fetch
 from sandbox.fetchxml.conditions import as_fetch_error, fetch_condition
 from sandbox.fetchxml.document import Attribute, Entity, Fetch, FetchCondition, FetchFilter, Order
-from sandbox.odata.ordering import SortKey
+from sandbox.odata.ordering import SortKey, sort_key, total_order
 from sandbox.odata.scope import Located
 from sandbox.odata.where import Sql
 from sandbox.tables import TABLES, Table
@@ -193,7 +193,7 @@ class FetchCompiler:
         keys = [self._key(linked, order, outputs) for linked in self._tables for order in linked.entity.orders]
         if self.fetch.aggregate:
             return keys + [SortKey(output.sql) for output in outputs if output.is_group]
-        return [*keys, SortKey(f"{root.alias}.rowid")]
+        return list(total_order(keys, root.alias, root.table.columns[0]))
 
     def _key(self, linked: _Linked, order: Order, outputs: list[Output]) -> SortKey:
         if self.fetch.aggregate:
@@ -205,8 +205,7 @@ class FetchCompiler:
             raise bad_fetch("An order needs an attribute.")
         holder = linked if order.entity is None else self._by_label(order.entity)
         column = _column(holder.table, order.attribute)
-        sql = column.sql(holder.alias)
-        return SortKey(f"fold({sql})" if column.kind in TEXT else sql, order.descending)
+        return sort_key(column, column.sql(holder.alias), descending=order.descending)
 
 
 def _combined(parts: list[Sql], word: str) -> Sql:

@@ -6,18 +6,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.columns import TEXT
+from sandbox.columns import TEXT, Column, Kind
 from sandbox.errors import bad_query
-from sandbox.odata.scope import Scope
+from sandbox.odata.scope import Located, Scope
+from sandbox.odata.syntax import And, Compare, Member, Node
 from sandbox.odata.where import ALWAYS, Sql
+
+_NEVER_NULL = frozenset({"createdon", "modifiedon", "versionnumber"})
 
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """One key of an ordering: SQL and direction."""
+    """One key of an ordering.
+
+    Args:
+        sql: What is sorted by.
+        descending: The direction.
+        nullable: Whether there may be rows without a value.
+    """
 
     sql: str
     descending: bool = False
+    nullable: bool = True
 
     @property
     def clause(self) -> str:
@@ -28,22 +38,63 @@ class SortKey:
         """Rows that come after this value. Rows without a value come first, last when descending."""
         if value is None:
             return Sql("0") if self.descending else Sql(f"{self.sql} IS NOT NULL")
-        if self.descending:
+        if not self.descending:
+            return Sql(f"{self.sql} > ?", (value,))
+        if self.nullable:
             return Sql(f"({self.sql} < ? OR {self.sql} IS NULL)", (value,))
-        return Sql(f"{self.sql} > ?", (value,))
+        return Sql(f"{self.sql} < ?", (value,))
+
+    def bound(self, value: Any) -> Sql:
+        """Rows that come no sooner than this value, said in a way that an index can use."""
+        if value is None or (self.descending and self.nullable):
+            return ALWAYS
+        return Sql(f"{self.sql} {'<=' if self.descending else '>='} ?", (value,))
 
 
-def parse_order(text: str | None, scope: Scope) -> tuple[SortKey, ...]:
-    """The keys of an `$orderby`, and last the row itself, so that the order is total.
+def sort_key(column: Column, sql: str, *, descending: bool = False) -> SortKey:
+    """The key that sorts by a column; text is sorted without regard to case."""
+    nullable = column.name not in _NEVER_NULL and column.kind is not Kind.UNIQUEIDENTIFIER
+    return SortKey(f"fold({sql})" if column.kind in TEXT else sql, descending, nullable)
+
+
+def total_order(keys: Sequence[SortKey], scope_alias: str, primary: Column) -> tuple[SortKey, ...]:
+    """The keys with the row's id behind them, unless it is among them: no two rows are in the same place."""
+    last = sort_key(primary, primary.sql(scope_alias))
+    for number, key in enumerate(keys):
+        if key.sql == last.sql:
+            return tuple(keys[: number + 1])
+    return (*keys, last)
+
+
+def parse_order(text: str | None, scope: Scope, tree: Node | None = None) -> tuple[SortKey, ...]:
+    """The keys of an `$orderby`, or of the order that suits the filter where there is none.
 
     Raises:
         DataverseError: For a column that is not there, or a direction that is none.
     """
-    keys = [_sort_key(part.split(), scope) for part in text.split(",")] if text else []
-    return (*keys, SortKey(f"{scope.alias}.rowid"))
+    if text:
+        keys = [_parsed_key(part.split(), scope) for part in text.split(",")]
+    else:
+        instant = _filtered_instant(tree, scope)
+        keys = [sort_key(instant.column, instant.sql)] if instant is not None else []
+    return total_order(keys, scope.alias, scope.table.columns[0])
 
 
-def _sort_key(words: list[str], scope: Scope) -> SortKey:
+def _filtered_instant(tree: Node | None, scope: Scope) -> Located | None:
+    """The row's own createdon or modifiedon, if the filter bounds it: the rows then come out of its index in order."""
+    parts = tree.parts if isinstance(tree, And) else (tree,)
+    for part in parts:
+        if isinstance(part, Compare) and isinstance(part.left, Member) and len(part.left.path) == 1:
+            located = scope.locate(part.left.path)
+            if located.column.name in _NEVER_NULL:
+                return located
+        nested = _filtered_instant(part, scope) if isinstance(part, And) else None
+        if nested is not None:
+            return nested
+    return None
+
+
+def _parsed_key(words: list[str], scope: Scope) -> SortKey:
     match words:
         case [name] | [name, "asc"]:
             descending = False
@@ -52,8 +103,7 @@ def _sort_key(words: list[str], scope: Scope) -> SortKey:
         case _:
             raise bad_query(f"Syntax error in $orderby near '{' '.join(words)}'.")
     located = scope.locate(tuple(name.split("/")))
-    sql = f"fold({located.sql})" if located.column.kind in TEXT else located.sql
-    return SortKey(sql, descending)
+    return sort_key(located.column, located.sql, descending=descending)
 
 
 def order_clause(keys: Sequence[SortKey]) -> str:
@@ -63,25 +113,19 @@ def order_clause(keys: Sequence[SortKey]) -> str:
 
 def after(keys: Sequence[SortKey], values: Sequence[Any]) -> Sql:
     """The rows behind the one with these values."""
-    if not keys:
-        return Sql("0")
+    if None not in values and not any(key.descending for key in keys):
+        # Compared as one: an index over the keys then leads straight to the place.
+        names = ", ".join(key.sql for key in keys)
+        return Sql(f"({names}) > ({', '.join('?' * len(keys))})", tuple(values))
+    return _after_one_by_one(keys, values)
+
+
+def _after_one_by_one(keys: Sequence[SortKey], values: Sequence[Any]) -> Sql:
     head, value = keys[0], values[0]
     beyond = head.beyond(value)
     if len(keys) == 1:
         return beyond
-    rest = after(keys[1:], values[1:])
-    text = f"({beyond.text} OR ({head.sql} IS ? AND {rest.text}))"
-    parameters = (*beyond.parameters, value, *rest.parameters)
-    bound = _lower_bound(head, value)
-    return (
-        Sql(f"{bound.text} AND {text}", (*bound.parameters, *parameters))
-        if bound is not ALWAYS
-        else Sql(text, parameters)
-    )
-
-
-def _lower_bound(head: SortKey, value: Any) -> Sql:
-    """Said apart, because an index can use it."""
-    if value is None or head.descending:
-        return ALWAYS
-    return Sql(f"{head.sql} >= ?", (value,))
+    rest = _after_one_by_one(keys[1:], values[1:])
+    bound = head.bound(value)
+    text = f"({bound.text} AND ({beyond.text} OR ({head.sql} IS ? AND {rest.text})))"
+    return Sql(text, (*bound.parameters, *beyond.parameters, value, *rest.parameters))

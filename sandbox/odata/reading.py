@@ -64,8 +64,9 @@ class CompiledQuery:
 def compile_query(table: str, filter_text: str | None, order_text: str | None) -> CompiledQuery:
     """The SQL of a `$filter` and an `$orderby`; they share the joins they need."""
     scope = Scope(TABLES[table])
-    condition = condition_of(parse_filter(filter_text), scope) if filter_text is not None else ALWAYS
-    keys = parse_order(order_text, scope)
+    tree = parse_filter(filter_text) if filter_text is not None else None
+    condition = condition_of(tree, scope) if tree is not None else ALWAYS
+    keys = parse_order(order_text, scope, tree)
     return CompiledQuery(scope.source, condition, keys)
 
 

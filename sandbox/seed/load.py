@@ -34,7 +34,7 @@ def load(database: Database, scenario: Scenario, user: int) -> Iterator[Loaded]:
         for portion in ScenarioWriter(scenario, database.clock.now(), user).portions():
             with database.acting(SEED), database.transaction():
                 _insert(database, portion)
-            loaded.jobs += len(portion.jobs)
+            loaded.jobs += portion.job_count
             loaded.packets += portion.packet_count
             yield loaded
     finally:
@@ -65,7 +65,7 @@ def _insert_versioned(database: Database, table: str, columns: tuple[str, ...], 
 
 
 def _put_away(database: Database) -> None:
-    for name in schema.SECONDARY_INDEXES:
+    for name in schema.INDEXES:
         database.execute(f"DROP INDEX IF EXISTS {name}")
     for name in schema.TRIGGER_NAMES:
         database.execute(f"DROP TRIGGER IF EXISTS {name}")
@@ -73,8 +73,8 @@ def _put_away(database: Database) -> None:
 
 def _put_back(database: Database, loaded: Loaded) -> Iterator[Loaded]:
     """What was put away, and what the triggers would have written."""
-    for name, on in schema.SECONDARY_INDEXES.items():
-        database.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {on}")
+    for name in schema.INDEXES:
+        database.execute(schema.create_index(name))
         yield loaded
     with database.acting(SEED), database.transaction():
         database.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,8 @@ from sandbox.seed.kinds import KINDS, Blueprint, JobKind, Packet
 from sandbox.tables import READY
 
 PORTION = 1000
+_BURST = 0.25
+"""Within which share of the whole time the packets of one job arrive."""
 _ENTITIES = ("msdyn_project", "msdyn_projecttask", "msdyn_resourceassignment")
 _NAMES = (
     "Plan {n}",
@@ -32,7 +35,7 @@ class Scenario:
 
     Args:
         jobs: How many jobs.
-        arrive_over: Seconds over which packets arrive; 0 puts all of them there at once.
+        arrive_over: Seconds over which jobs of some kinds come in with their packets; 0 puts all of them there at once.
         age: Seconds over which the rows' createdon lies back.
         weights: Kinds and their shares; empty for all kinds with their own.
         random_seed: Makes it repeatable.
@@ -71,6 +74,11 @@ class Portion:
     arrivals: list[tuple[float, str, str, str]] = field(default_factory=list)
 
     @property
+    def job_count(self) -> int:
+        """Jobs, those still to arrive included."""
+        return len(self.expected)
+
+    @property
     def packet_count(self) -> int:
         """Packets, those still to arrive included."""
         return len(self.packets) + sum(1 for arrival in self.arrivals if arrival[1] == "packet")
@@ -104,7 +112,8 @@ class ScenarioWriter:
         self._random = random.Random(scenario.random_seed)  # noqa: S311 - repeatable on purpose
         weights = scenario.weights or {kind.name: kind.weight for kind in KINDS.values()}
         self._kinds = [KINDS[name] for name in weights]
-        self._weights = list(weights.values())
+        self._weights = list(itertools.accumulate(weights.values()))
+        self._wanted = [KINDS[name] for name, weight in weights.items() if weight > 0]
 
     def portions(self) -> Iterator[Portion]:
         """All rows, some jobs at a time. The first jobs are one of each kind, so that small scenarios have them all."""
@@ -113,14 +122,13 @@ class ScenarioWriter:
             portion = Portion()
             for number in range(done, min(done + PORTION, self._scenario.jobs)):
                 self._add(portion, number)
-            done += len(portion.jobs)
+            done += portion.job_count
             yield portion
 
     def _kind(self, number: int) -> JobKind:
-        wanted = [kind for kind, weight in zip(self._kinds, self._weights, strict=True) if weight > 0]
-        if number < len(wanted):
-            return wanted[number]
-        return self._random.choices(self._kinds, self._weights)[0]
+        if number < len(self._wanted):
+            return self._wanted[number]
+        return self._random.choices(self._kinds, cum_weights=self._weights)[0]
 
     def _id(self) -> str:
         digits = f"{self._random.getrandbits(128):032x}"
@@ -137,28 +145,12 @@ class ScenarioWriter:
         entity, regarding = self._random.choice(_ENTITIES), self._regarding(number)
         state, reason = (0, 1) if plan.active else (1, 2)
         user = self._user
-        portion.jobs.append(
-            (
-                job_id,
-                name,
-                expected,
-                entity,
-                regarding,
-                status,
-                plan.type,
-                state,
-                reason,
-                created,
-                created,
-                user,
-                user,
-                user,
-            )
-        )
+        described = (job_id, name, expected, entity, regarding, status, plan.type, state, reason)
         portion.expected.append((job_id, kind.name, kind.status, kind.reason))
         if streamed:
-            self._stream(portion, job_id, plan)
+            self._stream(portion, described, plan)
         else:
+            portion.jobs.append((*described, created, created, user, user, user))
             portion.packets += [self._packet_row(job_id, packet, created) for packet in plan.packets]
 
     def _regarding(self, number: int) -> str:
@@ -171,15 +163,22 @@ class ScenarioWriter:
         body = (packet.sequence, packet.changes, packet.full)
         return (self._id(), name, job_id, *body, state, reason, created, created, user, user, user)
 
-    def _stream(self, portion: Portion, job_id: str, plan: Blueprint) -> None:
-        """Packets one by one, somewhere in the time given; then, where it is so, the word that all are there."""
-        instants = sorted(self._random.random() * self._scenario.arrive_over for _ in plan.packets)
-        for instant, packet in zip(instants, plan.packets, strict=True):
+    def _stream(self, portion: Portion, described: tuple[Any, ...], plan: Blueprint) -> None:
+        """The job, then its packets one by one in any order, then, where it is so, the word that all are there.
+
+        A client opens a job when it is about to send: job and packets lie close together, somewhere in the time given.
+        """
+        over, job_id = self._scenario.arrive_over, described[0]
+        start = self._now + self._random.random() * over * (1 - _BURST)
+        instants = sorted(start + self._random.random() * over * _BURST for _ in plan.packets)
+        portion.arrivals.append((start, "job", job_id, json.dumps([*described, self._user])))
+        packets = self._random.sample(plan.packets, len(plan.packets))
+        for instant, packet in zip(instants, packets, strict=True):
             body = json.dumps([packet.sequence, packet.changes, packet.full, packet.active])
-            portion.arrivals.append((self._now + instant, "packet", job_id, body))
+            portion.arrivals.append((instant, "packet", job_id, body))
         if plan.later is not None:
-            last = max([*instants, 0.0])
-            portion.arrivals.append((self._now + last + 0.001, "ready", job_id, json.dumps(plan.expected)))
+            last = max([*instants, start])
+            portion.arrivals.append((last + 0.001, "ready", job_id, json.dumps(plan.expected)))
 
 
 def _at_first(plan: Blueprint, *, streamed: bool) -> tuple[int, int | None]:
