@@ -125,7 +125,12 @@ class RedisServer:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with (self.data_dir / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(program), *self._arguments()], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.data_dir
+                [str(program), *self._arguments()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.data_dir,
+                start_new_session=True,  # a Ctrl-C in the terminal is its owner's to act on
             )
         self._wait()
 
