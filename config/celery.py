@@ -20,6 +20,12 @@ SETTLE_JOBS = "jobworker.settle_jobs"
 RESCUE_JOB = "jobworker.rescue_job"
 """Name of the task that takes over one job whose claim expired."""
 
+HARD_LIMIT_SHARE = 0.8
+"""Of the lease: a task is killed before its claims expire, so no rescuer meets a holder that still works."""
+
+SOFT_LIMIT_SHARE = 0.75
+"""Of the hard limit: a task is asked to end early enough to hand back what it holds."""
+
 VISIBILITY_MARGIN = timedelta(seconds=30)
 """How much longer than the hard time limit a message stays reserved: a task must be dead before its twin starts."""
 
@@ -63,14 +69,19 @@ def redis_options(settings: RedisSettings) -> dict[str, Any]:
     return options
 
 
+def hard_time_limit(settings: Settings) -> timedelta:
+    """Give the time after which a task's process is killed."""
+    return settings.work.time_limit or settings.jobs.lease * HARD_LIMIT_SHARE
+
+
 def celery_configuration(settings: Settings) -> dict[str, Any]:
     """Turn the settings into Celery's configuration.
 
     Returns:
         Names and values for `celery.Celery.conf`.
     """
-    jobs, work = settings.jobs, settings.work
-    hard_limit = jobs.hard_time_limit.total_seconds()
+    work = settings.work
+    hard_limit = hard_time_limit(settings).total_seconds()
     return {
         "broker_url": broker_url(settings.redis),
         **_tls(settings.redis),
@@ -93,7 +104,7 @@ def celery_configuration(settings: Settings) -> dict[str, Any]:
         "task_acks_late": True,
         "task_acks_on_failure_or_timeout": True,  # the poller finds the rows again; a message is not evidence of work
         "task_reject_on_worker_lost": True,
-        "task_soft_time_limit": jobs.soft_time_limit.total_seconds(),
+        "task_soft_time_limit": hard_limit * SOFT_LIMIT_SHARE,
         "task_time_limit": hard_limit,
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,

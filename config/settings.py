@@ -17,12 +17,6 @@ from config.durations import Duration
 
 AuthMethod = Literal["client_secret", "client_certificate", "managed_identity", "workload_identity"]
 
-HARD_LIMIT_SHARE = 0.8
-"""Of the lease: a task is killed before its claims expire, so that a rescuer never meets a holder that still works."""
-
-SOFT_LIMIT_SHARE = 0.6
-"""Of the lease: a task is asked to end early enough to hand back what it holds."""
-
 
 def is_loopback(host: str | None) -> bool:
     """Tell whether a host name or address stays on this machine."""
@@ -185,21 +179,16 @@ class JobsSettings(Section):
         description="Also call msdyn_MarkIntegrationJobAsFailedAsync after a job was settled as Failed.",
     )
 
-    @property
-    def soft_time_limit(self) -> timedelta:
-        """When a task is asked to end."""
-        return self.lease * SOFT_LIMIT_SHARE
-
-    @property
-    def hard_time_limit(self) -> timedelta:
-        """When a task's process is killed: before its claims expire."""
-        return self.lease * HARD_LIMIT_SHARE
-
 
 class WorkSettings(Section):
     """The worker process."""
 
     concurrency: int = Field(2, ge=1, le=256, description="Child processes of one worker.")
+    time_limit: Duration | None = Field(
+        None,
+        description="When a task's process is killed; 80% of the lease by default. A handler that needs longer than a "
+        "lease has it renewed meanwhile.",
+    )
     shutdown_timeout: Duration = Field(
         timedelta(seconds=20),
         description="How long a task may go on after SIGTERM; keep it below the orchestrator's grace period.",

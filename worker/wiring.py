@@ -10,6 +10,7 @@ from datetime import timedelta
 import httpx
 from celery import Celery
 
+from config.celery import hard_time_limit
 from config.metrics import DataverseMetrics, JobMetrics, PollerMetrics
 from config.settings import JobsSettings
 from config.sources import Settings
@@ -147,8 +148,9 @@ def poller_parts(settings: Settings, stop: threading.Event) -> Iterator[PollerPa
 
 
 def job_queue(settings: Settings, app: Celery) -> JobQueue:
-    """Make the job queue; a message counts as lost after two leases."""
-    return JobQueue(connect(settings.redis), app, settings.jobs.chunk_size, settings.jobs.lease * 2)
+    """Make the job queue; a message counts as lost when neither a task nor its twin can be at it any more."""
+    presumed_lost_after = max(settings.jobs.lease, hard_time_limit(settings)) * 2
+    return JobQueue(connect(settings.redis), app, settings.jobs.chunk_size, presumed_lost_after)
 
 
 def dataverse_reachable(settings: Settings) -> Check:

@@ -28,6 +28,8 @@ POLLERS = 2
 WORKERS = 2
 FROZEN_SECONDS = 2.0
 SUPERVISE_SECONDS = 0.25
+FIRST_SHARE = 0.25
+"""Of its pause: how soon each disturbance comes for the first time, so that short runs meet all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Breaker:
             Whether the condition came to hold.
         """
         begun = time.monotonic()
-        due = {one: begun + pause for one, pause in self.scenario.disturbances.items()}
+        due = {one: begun + pause * FIRST_SHARE for one, pause in self.scenario.disturbances.items()}
         while time.monotonic() < begun + seconds:
             if until():
                 return True
@@ -127,9 +129,8 @@ class Breaker:
                 os.kill(self.random.choice(children), signal.SIGKILL)
 
     def _freeze_redis(self) -> None:
-        os.kill(self.service.redis.pid, signal.SIGSTOP)
-        thaw = threading.Timer(FROZEN_SECONDS, os.kill, (self.service.redis.pid, signal.SIGCONT))
-        thaw.start()
+        self.service.redis.freeze()
+        threading.Timer(FROZEN_SECONDS, self.service.redis.thaw).start()
 
     def _edit(self) -> None:
         for job_id in self.service.neighbour.processing():

@@ -52,7 +52,7 @@ SCENARIOS = (
     Scenario("pollers killed", {Disturbance.KILL_POLLER: 3.0}),
     Scenario("Redis wiped", {Disturbance.WIPE_REDIS: 1.5}),
     Scenario("Redis restarted empty", {Disturbance.RESTART_REDIS: 5.0}),
-    Scenario("Redis frozen", {Disturbance.FREEZE_REDIS: 8.0}),
+    Scenario("Redis frozen", {Disturbance.FREEZE_REDIS: 6.0}),
     Scenario("throttled", faults=(rule("throttle", 0.1, seconds=1),)),
     Scenario("server errors", faults=(rule("server_error", 0.2, status=503), rule("server_error", 0.05, status=500))),
     Scenario("connections reset before the write", faults=(rule("reset_before", 0.2),)),

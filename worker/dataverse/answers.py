@@ -1,12 +1,13 @@
 """What Dataverse answers, as values: rows, pages, parts of a batch, and its clock."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from worker.dataverse.errors import DataverseError, error_for
+from worker.dataverse.errors import DataverseError, UnavailableError, error_for
 
 DEFAULT_RETRY_AFTER = 5.0
 """Seconds to wait after a 429 that does not say how long."""
@@ -22,8 +23,14 @@ class Part:
 
     @property
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """The rows of a collection."""
-        rows: Sequence[Mapping[str, Any]] = self.value.get("value", ())
+        """The rows of a collection.
+
+        Raises:
+            UnavailableError: When the answer holds no list of rows, which must not pass for an empty one.
+        """
+        rows = self.value.get("value")
+        if not isinstance(rows, list):
+            raise UnavailableError("Dataverse's answer to a query holds no rows, not even none", status=self.status)
         return rows
 
     @property
@@ -65,11 +72,15 @@ def retry_after(headers: Mapping[str, str]) -> float:
     """Read how many seconds to wait, whether given in seconds or as a date against the server's own clock."""
     text = headers.get("retry-after", "")
     try:
-        return max(0.0, float(text))
+        seconds = float(text)
     except ValueError:
-        pass
+        return _seconds_between(headers.get("date", ""), text)
+    return max(0.0, seconds) if math.isfinite(seconds) else DEFAULT_RETRY_AFTER
+
+
+def _seconds_between(now: str, then: str) -> float:
     try:
-        wait = parsedate_to_datetime(text) - parsedate_to_datetime(headers["date"])
-    except (KeyError, TypeError, ValueError):
+        wait = parsedate_to_datetime(then) - parsedate_to_datetime(now)
+    except (TypeError, ValueError):
         return DEFAULT_RETRY_AFTER
     return max(0.0, wait.total_seconds())

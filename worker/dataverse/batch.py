@@ -4,6 +4,7 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,11 @@ from worker.dataverse.odata import row_path
 MAX_OPERATIONS = 1_000
 """In one $batch, by Dataverse's documentation."""
 
-CRLF = "\r\n"
+MAX_PATH_LENGTH = 65_536
+"""Characters of an address inside a $batch: twice what it may have outside."""
+
+CRLF = b"\r\n"
+LINE_BREAKS = frozenset("\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +31,24 @@ class Operation:
         path: Below the API's root, percent-encoded.
         headers: Beside those that every request carries.
         body: What is sent as JSON; None for no body.
+
+    Raises:
+        ValueError: For a line break in the path or a header, which would begin a header of somebody else's making.
     """
 
     method: str
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if any(set(text) & LINE_BREAKS for text in (self.path, *self.headers.values())):
+            raise ValueError("a path or a header of a request holds a line break")
+
+    @property
+    def content(self) -> bytes | None:
+        """The body as it is sent: ASCII, so that even half a surrogate pair is valid in it."""
+        return None if self.body is None else json.dumps(self.body).encode("ascii")
 
     @property
     def is_write(self) -> bool:
@@ -85,14 +102,14 @@ def encode_batch(operations: Sequence[Operation], root_path: str) -> tuple[str, 
         The content type and the body.
 
     Raises:
-        ValueError: For too many operations or none.
+        ValueError: For too many operations or none, or for an address that is too long.
     """
     if not 1 <= len(operations) <= MAX_OPERATIONS:
         raise ValueError(f"a $batch holds 1 to {MAX_OPERATIONS} operations, not {len(operations)}")
     boundary = f"batch_{uuid.uuid4()}"
-    parts = [_encode_part(operation, root_path) for operation in operations]
-    text = "".join(f"--{boundary}{CRLF}{part}{CRLF}" for part in parts) + f"--{boundary}--{CRLF}"
-    return f'multipart/mixed; boundary="{boundary}"', text.encode()
+    opening = f"--{boundary}".encode() + CRLF
+    parts = b"".join(opening + _encode_part(operation, root_path) + CRLF for operation in operations)
+    return f'multipart/mixed; boundary="{boundary}"', parts + f"--{boundary}--".encode() + CRLF
 
 
 def decode_batch(content_type: str, body: bytes) -> list[Part | DataverseError]:
@@ -109,18 +126,22 @@ def decode_batch(content_type: str, body: bytes) -> list[Part | DataverseError]:
     return [_decode_part(section) for section in sections]
 
 
-def _encode_part(operation: Operation, root_path: str) -> str:
+def _encode_part(operation: Operation, root_path: str) -> bytes:
+    address = root_path + operation.path
+    if len(address) > MAX_PATH_LENGTH:
+        raise ValueError(f"an address of {len(address)} characters is too long even for a $batch")
     lines = [
         "Content-Type: application/http",
         "Content-Transfer-Encoding: binary",
         "",
-        f"{operation.method} {root_path}{operation.path} HTTP/1.1",
+        f"{operation.method} {address} HTTP/1.1",
         "Accept: application/json",
         *(f"{name}: {value}" for name, value in operation.headers.items()),
     ]
-    if operation.body is None:
-        return CRLF.join([*lines, "", ""])
-    return CRLF.join([*lines, "Content-Type: application/json", "", json.dumps(operation.body, ensure_ascii=False)])
+    content = operation.content
+    if content is not None:
+        lines.append("Content-Type: application/json")
+    return CRLF.join([*(line.encode("ascii") for line in lines), b"", content or b""])
 
 
 def _decode_part(section: bytes) -> Part | DataverseError:
@@ -133,8 +154,10 @@ def _decode_part(section: bytes) -> Part | DataverseError:
     except (IndexError, ValueError) as error:
         raise UnavailableError("Dataverse's answer to a $batch cannot be read") from error
     headers = {name.strip().lower(): text.strip() for name, _, text in (line.partition(":") for line in header_lines)}
-    if status >= 400:
+    if status >= HTTPStatus.BAD_REQUEST:
         return read_error(status, headers, value)
+    if not isinstance(value, Mapping):
+        raise UnavailableError("an answer in a $batch is not a JSON object")
     return Part(status, value, headers.get("etag"))
 
 

@@ -12,10 +12,16 @@ class DataverseError(Exception):
     Attributes:
         status: The HTTP status, None where there was no answer.
         code: Dataverse's error code, such as ``0x80040217``; may be empty.
+        retry_after: Seconds that Dataverse asks to wait; 0 where it does not say.
     """
 
     transient = False
     """Whether the same request may succeed later."""
+
+    outcome_known = True
+    """Whether it is certain that nothing was written."""
+
+    retry_after = 0.0
 
     def __init__(self, message: str, *, status: int | None = None, code: str = "") -> None:
         super().__init__(message)
@@ -67,10 +73,25 @@ class UnavailableError(DataverseError):
     transient = True
 
 
+class NeverSentError(UnavailableError):
+    """Not a byte of the request left this machine: even a write may be sent again."""
+
+
 class OutcomeUnknownError(DataverseError):
     """The answer to a write was lost: it may or may not have been done. Read the row back before anything else."""
 
     transient = True
+    outcome_known = False
+
+
+class StoppedError(DataverseError):
+    """This process is told to stop, and no longer waits for Dataverse to let it send."""
+
+    transient = True
+
+
+class UnexpectedAnswerError(DataverseError):
+    """The answer leads elsewhere, which a Dataverse environment's own Web API never does; it is not followed."""
 
 
 class SignInError(DataverseError):
@@ -100,7 +121,7 @@ def error_for(status: int, code: str, message: str, *, retry_after: float = 0.0)
             return PreconditionFailedError(said, status=status, code=code)
         case HTTPStatus.TOO_MANY_REQUESTS:
             return ThrottledError(said, status=status, code=code, retry_after=retry_after)
-        case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        case _ if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return UnavailableError(said, status=status, code=code)
         case _ if code == AGGREGATE_LIMIT:
             return AggregateLimitError(said, status=status, code=code)

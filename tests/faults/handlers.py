@@ -1,0 +1,77 @@
+"""Handlers that misbehave, installed for a test the way any package installs its own: by an entry point."""
+
+import textwrap
+from pathlib import Path
+
+MODULE = "misbehaving_handlers"
+
+SOURCE = '''
+"""Handlers for tests: each does what the job's name says."""
+
+import os
+import time
+
+from tasks.handlers import PermanentError
+
+HOARD = []
+
+
+def handle(job, packets):
+    numbers = [packet.sequence_number for packet in packets]
+    match (job.name or "").split(":")[0]:
+        case "poison":
+            os._exit(137)
+        case "hang":
+            time.sleep(600)
+        case "hang hard":
+            while True:
+                try:
+                    time.sleep(600)
+                except BaseException:
+                    pass
+        case "leak":
+            HOARD.append(bytearray(30_000_000))
+        case "slow":
+            time.sleep(float(job.name.split(":")[1]))
+        case "reject":
+            raise PermanentError("not for us", reason="not_for_us")
+        case "fail":
+            raise RuntimeError("broken for good")
+        case "fail once":
+            flag = os.path.join(os.environ["HANDLER_FLAGS"], str(job.id))
+            if not os.path.exists(flag):
+                open(flag, "w").close()
+                raise RuntimeError("broken this once")
+        case "bad result":
+            return {"value": object()}
+        case "huge":
+            return {"rows": ["x" * 100] * 100_000}
+    return {"numbers": numbers}
+'''
+
+ENTRY_POINTS = """
+[jobworker.handlers]
+default = misbehaving_handlers:handle
+"""
+
+METADATA = """
+Metadata-Version: 2.1
+Name: misbehaving-handlers
+Version: 1.0
+"""
+
+
+def install_handlers(folder: Path) -> dict[str, str]:
+    """Lay a distribution into a folder.
+
+    Returns:
+        The environment in which Python finds it.
+    """
+    site, flags = folder / "site", folder / "flags"
+    information = site / "misbehaving_handlers-1.0.dist-info"
+    information.mkdir(parents=True)
+    flags.mkdir()
+    (site / f"{MODULE}.py").write_text(textwrap.dedent(SOURCE).lstrip())
+    (information / "entry_points.txt").write_text(ENTRY_POINTS.lstrip())
+    (information / "METADATA").write_text(METADATA.lstrip())
+    return {"PYTHONPATH": str(site), "HANDLER_FLAGS": str(flags)}
