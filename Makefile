@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet pyproject.toml
 
-.PHONY: help setup demo test lint soak bench lock tools clean
+.PHONY: help setup demo test lint soak bench docs lock tools clean
 
 help: ## show what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ soak: .venv/.dev ## a long run under all faults together; prints lost, stuck, do
 
 bench: .venv/.dev ## print the figures performance is judged by
 	$(BIN)/python -m bench
+
+docs: .venv/.dev ## write the tables of settings and metrics into the documents
+	@$(BIN)/python -m docs.generate
 
 lock: .venv/.dev ## resolve the dependencies again and pin them with hashes
 	$(LOCK) --upgrade --extra dev -o requirements-dev.lock

@@ -50,17 +50,18 @@ def settler() -> Settler:
 
 
 class TimedTask(Task):  # type: ignore[type-arg]  # generic in its stubs only
-    """Measures every run, whatever its end."""
+    """Measures every run, whatever its end, and binds its id to what it logs and to what it asks Dataverse."""
 
     abstract = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task and observe how long it took, in seconds."""
         started = time.monotonic()
-        try:
-            return super().__call__(*args, **kwargs)
-        finally:
-            settler().metrics.task_duration.labels(self.name).observe(time.monotonic() - started)
+        with structlog.contextvars.bound_contextvars(task_id=self.request.id, correlation_id=self.request.id):
+            try:
+                return super().__call__(*args, **kwargs)
+            finally:
+                settler().metrics.task_duration.labels(self.name).observe(time.monotonic() - started)
 
 
 @shared_task(name=SETTLE_JOBS, base=TimedTask)
