@@ -148,17 +148,28 @@ def _decode_part(section: bytes) -> Part | DataverseError:
     _, _, http = section.lstrip(b"\n").partition(b"\n\n")
     head, _, content = http.partition(b"\n\n")
     status_line, *header_lines = head.decode("utf-8", "replace").split("\n")
-    try:
-        status = int(status_line.split(" ", 2)[1])
-        value = json.loads(content) if content.strip() else {}
-    except (IndexError, ValueError) as error:
-        raise UnavailableError("Dataverse's answer to a $batch cannot be read") from error
     headers = {name.strip().lower(): text.strip() for name, _, text in (line.partition(":") for line in header_lines)}
+    status, value = _status(status_line), _json(content)
     if status >= HTTPStatus.BAD_REQUEST:
         return read_error(status, headers, value)
     if not isinstance(value, Mapping):
         raise UnavailableError("an answer in a $batch is not a JSON object")
     return Part(status, value, headers.get("etag"))
+
+
+def _status(status_line: str) -> int:
+    try:
+        return int(status_line.split(" ", 2)[1])
+    except (IndexError, ValueError) as error:
+        raise UnavailableError("an answer in a $batch has no status") from error
+
+
+def _json(content: bytes) -> object:
+    """Read JSON; None for anything else, such as the page that a gateway puts in the place of an answer."""
+    try:
+        return json.loads(content) if content.strip() else {}
+    except ValueError:
+        return None
 
 
 def _boundary(content_type: str) -> str:

@@ -1,15 +1,13 @@
 """The Web API of one Dataverse environment as a few verbs. It knows tables and rows, and no job."""
 
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
 
-import stamina
 from httpx import Response
 
 from config.metrics import DataverseMetrics
@@ -17,25 +15,32 @@ from worker.dataverse.answers import BatchAnswer, Page, Part
 from worker.dataverse.batch import Operation, decode_batch, encode_batch, read
 from worker.dataverse.errors import DataverseError, OutcomeUnknownError, UnavailableError
 from worker.dataverse.fetchxml import Fetch
-from worker.dataverse.odata import Query, row_path
-from worker.dataverse.transport import Transport
-
-T = TypeVar("T")
-
-READ_ATTEMPTS = 5
-READ_SECONDS = 60.0
-"""How often, and for how long, a read is tried while Dataverse is not there."""
+from worker.dataverse.odata import MAX_URL_LENGTH, Query, row_path
+from worker.dataverse.retrying import READS, WRITES, Patience, read_again, send_again
+from worker.dataverse.transport import Request, Transport
 
 MAX_PAGE = 5_000
 PAGING_ANNOTATIONS = "Microsoft.Dynamics.CRM.fetchxmlpagingcookie,Microsoft.Dynamics.CRM.morerecords"
 
 
 class DataverseClient:
-    """Reads and writes. Reads are tried again, with growing pauses; a write never is."""
+    """Reads and writes. Reads are tried again, with growing pauses; a write only if it never left this machine."""
 
-    def __init__(self, transport: Transport, metrics: DataverseMetrics) -> None:
+    def __init__(
+        self, transport: Transport, metrics: DataverseMetrics, reads: Patience = READS, writes: Patience = WRITES
+    ) -> None:
+        """Make it.
+
+        Args:
+            transport: Sends requests.
+            metrics: Where operations are counted.
+            reads: How long to keep asking.
+            writes: How long to try to get a write on its way.
+        """
         self._transport = transport
         self._metrics = metrics
+        self._reads = reads
+        self._writes = writes
 
     def close(self) -> None:
         """Close the connections."""
@@ -53,6 +58,15 @@ class DataverseClient:
         """
         part, _ = self._read(read("WhoAmI"), "who_am_i")
         return UUID(part.value["UserId"])
+
+    def ask(self, one: Operation, *, operation: str) -> Part:
+        """Read one thing.
+
+        Raises:
+            DataverseError: As the answer says.
+        """
+        part, _ = self._read(one, operation)
+        return part
 
     def pages(self, query: Query, *, operation: str, page_size: int = MAX_PAGE) -> Iterator[Page]:
         """Read a table page by page, following each next link exactly as it was given.
@@ -75,7 +89,7 @@ class DataverseClient:
         """
         path: str | None = link
         while path is not None:
-            part, date = self._read(read(path, page_size=page_size), operation)
+            part, date = self._read(read(self._transport.below_root(path), page_size=page_size), operation)
             yield Page(part.rows, date)
             path = part.next_link
 
@@ -110,8 +124,8 @@ class DataverseClient:
             DataverseError: When the batch as a whole was refused or a batch of reads cannot be had.
         """
         if any(one.is_write for one in operations):
-            return self._send_batch(operations, operation, writes=True)
-        return _patiently(lambda: self._send_batch(operations, operation, writes=False))
+            return send_again(lambda: self._send_batch(operations, operation, writes=True), self._writes)
+        return read_again(lambda: self._send_batch(operations, operation, writes=False), self._reads)
 
     def action(self, entity_set: str, row_id: UUID, name: str, body: Mapping[str, Any], *, operation: str) -> None:
         """Call an action bound to a row.
@@ -120,20 +134,28 @@ class DataverseClient:
             DataverseError: As the answer says.
         """
         path = f"{row_path(entity_set, row_id)}/{name}"
-        self._send(Operation("POST", path, {}, body), operation)
+        send_again(lambda: self._send(Operation("POST", path, {}, body), operation), self._writes)
 
     def _read(self, one: Operation, operation: str) -> tuple[Part, datetime]:
-        response = _patiently(lambda: self._send(one, operation))
-        return Part(response.status_code, _json(response)), self.now()
+        if len(self._transport.root) + len(one.path) > MAX_URL_LENGTH:
+            return self._read_in_batch(one, operation)
+        part = read_again(lambda: _part(self._send(one, operation)), self._reads)
+        return part, self.now()
+
+    def _read_in_batch(self, one: Operation, operation: str) -> tuple[Part, datetime]:
+        """Read at an address that is too long to be asked for by itself."""
+        answer = self.batch([one], operation=operation)
+        (part,) = answer.parts
+        if isinstance(part, DataverseError):
+            raise part
+        return part, answer.date
 
     def _send(self, one: Operation, operation: str) -> Response:
-        content = None if one.body is None else json.dumps(one.body).encode()
+        content = one.content
         headers = dict(one.headers) if content is None else {**one.headers, "Content-Type": "application/json"}
         status = "none"
         try:
-            response = self._transport.send(
-                one.method, one.path, operation=operation, headers=headers, content=content, writes=one.is_write
-            )
+            response = self._transport.send(Request(one.method, one.path, operation, one.is_write, headers, content))
             status = str(response.status_code)
         except DataverseError as error:
             status = str(error.status or "none")
@@ -145,9 +167,7 @@ class DataverseClient:
     def _send_batch(self, operations: Sequence[Operation], operation: str, *, writes: bool) -> BatchAnswer:
         content_type, content = encode_batch(operations, self._transport.root_path)
         headers = {"Content-Type": content_type, "Prefer": "odata.continue-on-error"}
-        response = self._transport.send(
-            "POST", "$batch", operation=operation, headers=headers, content=content, writes=writes
-        )
+        response = self._transport.send(Request("POST", "$batch", operation, writes, headers, content))
         try:
             parts = decode_batch(response.headers.get("content-type", ""), response.content)
             if len(parts) != len(operations):
@@ -161,27 +181,17 @@ class DataverseClient:
         return BatchAnswer(parts, self.now())
 
 
-def _patiently(ask: Callable[[], T]) -> T:
-    """Try a read again while Dataverse is not there."""
-    for attempt in stamina.retry_context(
-        on=UnavailableError, attempts=READ_ATTEMPTS, timeout=READ_SECONDS, wait_max=10
-    ):
-        with attempt:
-            return ask()
-    raise AssertionError("stamina ends with a result or an error")
-
-
 def _paging_cookie(annotation: str | None) -> str | None:
     """Take the cookie, which is encoded twice, out of its annotation; aggregates may come without one."""
     found = re.search(r'pagingcookie="([^"]*)"', annotation or "")
     return unquote(unquote(found[1])) or None if found else None
 
 
-def _json(response: Response) -> Mapping[str, Any]:
-    if not response.content:
-        return {}
+def _part(response: Response) -> Part:
     try:
-        value: Mapping[str, Any] = response.json()
+        value = response.json() if response.content else {}
     except ValueError as error:
-        raise UnavailableError("Dataverse's answer is no JSON") from error
-    return value
+        raise UnavailableError("Dataverse's answer is no JSON", status=response.status_code) from error
+    if not isinstance(value, Mapping):
+        raise UnavailableError("Dataverse's answer is not a JSON object", status=response.status_code)
+    return Part(response.status_code, value, response.headers.get("etag"))

@@ -1,21 +1,39 @@
-"""Holds requests back while Dataverse asks for it. This one knows only its own process; a fleet shares another."""
+"""Holds requests back while Dataverse asks for it. What is here knows only its own process; a fleet shares more.
+
+Whoever waits resumes at an instant of his own shortly after the one that was named, so that nobody does so at the same
+instant as everybody else; never before it.
+"""
 
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-JITTER = 0.2
-"""Of a pause, at the most, added so that nobody resumes at the same instant as everybody else."""
+from worker.dataverse.budget import Budget
+from worker.dataverse.errors import StoppedError
+
+JITTER_SHARE = 0.2
+JITTER_SECONDS = 2.0
+"""At the most so much of a pause, and so many seconds, are added to it."""
+
+Wait: TypeAlias = Callable[[float], object]
+"""Waits so many seconds; a true answer means that this process is to stop. `threading.Event.wait`, `time.sleep`."""
+
+HeldBack: TypeAlias = MutableMapping[str, float]
+"""By limit, the seconds for which a request was held back because of it."""
 
 
 class Throttle(Protocol):
     """Decides when a request may be sent."""
 
-    def slot(self) -> AbstractContextManager[None]:
-        """Wait until a request may be sent and hold a place for it until its answer came."""
+    def slot(self) -> AbstractContextManager[HeldBack]:
+        """Wait until a request may be sent, and hold a place for it until its answer came.
+
+        Raises:
+            StoppedError: When this process is told to stop meanwhile.
+        """
         ...
 
     def throttled(self, limit: str, retry_after: float) -> None:
@@ -27,31 +45,75 @@ class Throttle(Protocol):
         """
         ...
 
-    def hint(self, degree_of_parallelism: int) -> None:
-        """Note how many requests at a time Dataverse recommends."""
+    def heard(self, budget: Budget) -> None:
+        """Note what an answer said is left."""
+        ...
+
+    def close(self) -> None:
+        """Close what it is connected to."""
         ...
 
 
-class LocalThrottle:
-    """Pauses this process."""
+class Pause:
+    """Until when this process must not send, and because of which limit. Safe to share between threads."""
 
-    def __init__(self, sleep: Callable[[float], object] = time.sleep) -> None:
-        self._sleep = sleep
+    def __init__(self, wait: Wait, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._wait = wait
+        self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._until = 0.0
+        self._until = float("-inf")
+        self._limit = ""
+
+    def begin(self, limit: str, seconds: float) -> None:
+        """Pause from now on for at least so long; a longer pause that has begun stands."""
+        until = self._monotonic() + seconds + _jitter(seconds)
+        with self._lock:
+            if until > self._until:
+                self._until, self._limit = until, limit
+
+    def sit_out(self, held_back: HeldBack) -> None:
+        """Wait until the pause is over, also when it becomes longer meanwhile.
+
+        Raises:
+            StoppedError: When this process is told to stop.
+        """
+        while (left := self._until - self._monotonic()) > 0:
+            self.wait(left, self._limit, held_back)
+
+    def wait(self, seconds: float, limit: str, held_back: HeldBack) -> None:
+        """Wait because of a limit, and note for how long.
+
+        Raises:
+            StoppedError: When this process is told to stop.
+        """
+        held_back[limit] = held_back.get(limit, 0.0) + seconds
+        if self._wait(seconds):
+            raise StoppedError("this process is told to stop and waits no longer for Dataverse's limits")
+
+
+class LocalThrottle:
+    """Pauses this process alone."""
+
+    def __init__(self, wait: Wait = time.sleep) -> None:
+        self._pause = Pause(wait)
 
     @contextmanager
-    def slot(self) -> Iterator[None]:
+    def slot(self) -> Iterator[HeldBack]:
         """Wait until the pause is over."""
-        while (left := self._until - time.monotonic()) > 0:
-            self._sleep(left)
-        yield
+        held_back: HeldBack = {}
+        self._pause.sit_out(held_back)
+        yield held_back
 
-    def throttled(self, limit: str, retry_after: float) -> None:  # noqa: ARG002 - one limit is like another here
-        """Pause for the named time and a little more."""
-        pause = retry_after * (1 + random.uniform(0, JITTER))  # noqa: S311 - jitter
-        with self._lock:
-            self._until = max(self._until, time.monotonic() + pause)
+    def throttled(self, limit: str, retry_after: float) -> None:
+        """Pause for the named time."""
+        self._pause.begin(limit, retry_after)
 
-    def hint(self, degree_of_parallelism: int) -> None:
+    def heard(self, budget: Budget) -> None:
         """Nothing to be done: one process sends one request at a time."""
+
+    def close(self) -> None:
+        """Nothing to be done: it is connected to nothing."""
+
+
+def _jitter(seconds: float) -> float:
+    return random.uniform(0, min(seconds * JITTER_SHARE, JITTER_SECONDS))  # noqa: S311 - spreads, guards nothing

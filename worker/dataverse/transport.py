@@ -8,6 +8,7 @@ import ssl
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -15,14 +16,21 @@ from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 import structlog
 
 from config.metrics import DataverseMetrics
 from worker.dataverse.answers import read_error
-from worker.dataverse.errors import DataverseError, OutcomeUnknownError, ThrottledError, UnavailableError
+from worker.dataverse.budget import read_budget
+from worker.dataverse.errors import (
+    DataverseError,
+    NeverSentError,
+    OutcomeUnknownError,
+    UnavailableError,
+    UnexpectedAnswerError,
+)
 from worker.dataverse.throttle import Throttle
 
 log = structlog.get_logger(__name__)
@@ -53,6 +61,27 @@ class TokenSource(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to the Web API.
+
+    Attributes:
+        method: The HTTP verb.
+        path: Below the API's root, percent-encoded.
+        operation: What the request is for, as a metric label.
+        writes: Whether it may change something: an answer that is lost then leaves its outcome unknown.
+        headers: Beside those that every request carries.
+        content: The body.
+    """
+
+    method: str
+    path: str
+    operation: str
+    writes: bool
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | None = field(default=None, repr=False)
+
+
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     """Trust the system's authorities (or what SSL_CERT_FILE names) and those of a file."""
     context = ssl.create_default_context()
@@ -74,13 +103,28 @@ class Transport:
         *,
         timeout: float,
         ca_file: Path | None = None,
+        patience: float = PATIENCE_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Make it.
+
+        Args:
+            url: The environment's root, such as ``https://yourorg.crm.dynamics.com``.
+            api_version: Such as ``v9.2``.
+            tokens: Where access tokens come from.
+            throttle: Decides when a request may be sent.
+            metrics: Where requests are counted and timed.
+            timeout: Seconds without a byte of an answer after which it counts as lost.
+            ca_file: Authorities to trust beside the system's.
+            patience: Seconds for which one request may be held back by 429 answers.
+            monotonic: A clock, in seconds.
+        """
         self.root = f"{url}/api/data/{api_version}/"
         self.root_path = urlsplit(self.root).path
         self._tokens = tokens
         self._throttle = throttle
         self._metrics = metrics
+        self._patience = patience
         self._monotonic = monotonic
         self._clock: tuple[datetime, float] | None = None
         self._http = httpx.Client(
@@ -98,8 +142,9 @@ class Transport:
         self._http.cookies.jar.set_policy(_NoCookies())
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, the throttle's as well."""
         self._http.close()
+        self._throttle.close()
 
     def server_time(self) -> datetime | None:
         """Give the server's clock: the last ``Date`` seen and what has passed since; None before the first answer."""
@@ -108,100 +153,78 @@ class Transport:
         date, seen = self._clock
         return date + timedelta(seconds=self._monotonic() - seen)
 
-    def send(
-        self,
-        method: str,
-        path: str,
-        *,
-        operation: str,
-        headers: Mapping[str, str],
-        content: bytes | None = None,
-        writes: bool,
-    ) -> httpx.Response:
+    def below_root(self, link: str) -> str:
+        """Give what a next link adds to the API's root, exactly as it stands there; a path below it is left alone.
+
+        Raises:
+            UnexpectedAnswerError: For a link to anywhere else, where no token must ever be sent.
+        """
+        if "://" not in link.partition("?")[0]:
+            return link
+        here, there = urlsplit(self.root), urlsplit(link)
+        if _origin(here) != _origin(there) or not there.path.startswith(here.path):
+            raise UnexpectedAnswerError("Dataverse sent a next link that leads to another address; it is not followed")
+        return there._replace(scheme="", netloc="", path=there.path.removeprefix(here.path)).geturl()
+
+    def send(self, request: Request) -> httpx.Response:
         """Send a request and wait for its whole answer, sitting out 429 answers and renewing a refused token once.
 
-        Args:
-            method: The HTTP verb.
-            path: Below the API's root, or a next link within it.
-            operation: What the request is for, as a metric label.
-            headers: Beside those that every request carries.
-            content: The body.
-            writes: Whether the request may change something: an answer that is lost then leaves its outcome unknown.
-
         Returns:
-            An answer with a status below 400.
+            An answer with a status below 300.
 
         Raises:
             DataverseError: As `worker.dataverse.errors` has them.
         """
-        address = self._address(path)
-        give_up_at = self._monotonic() + PATIENCE_SECONDS
-        refused = False
+        give_up_at = self._monotonic() + self._patience
+        is_fresh = False
         while True:
             token = self._tokens.token()
-            response = self._exchange(method, address, operation, headers, content, token, writes=writes)
-            if response.status_code == HTTPStatus.UNAUTHORIZED and not refused:
-                refused = True
+            response = self._exchange(request, token)
+            if response.status_code == HTTPStatus.UNAUTHORIZED and not is_fresh:
                 self._tokens.drop(token)
-                continue
-            if response.status_code == HTTPStatus.TOO_MANY_REQUESTS and self._sit_out(response, give_up_at):
-                continue
-            return _checked(response, writes=writes)
+                is_fresh = True
+            elif response.status_code != HTTPStatus.TOO_MANY_REQUESTS or not self._may_wait(response, give_up_at):
+                return _checked(response, writes=request.writes)
 
-    def _address(self, path: str) -> str:
-        """Resolve a path; a next link must stay within the API of this environment.
-
-        Raises:
-            UnavailableError: For a link to anywhere else, which is never followed.
-        """
-        if not path.startswith(("https://", "http://")):
-            return self.root + path
-        if not path.startswith(self.root):
-            raise UnavailableError("Dataverse sent a next link that leads to another address; it is not followed")
-        return path
-
-    def _exchange(
-        self,
-        method: str,
-        address: str,
-        operation: str,
-        headers: Mapping[str, str],
-        content: bytes | None,
-        token: str,
-        *,
-        writes: bool,
-    ) -> httpx.Response:
-        sent = {**headers, "Authorization": f"Bearer {token}", "x-ms-client-request-id": _request_id()}
-        with self._throttle.slot():
-            started = self._monotonic()
-            status = "none"
-            try:
-                response = self._http.request(method, address, headers=sent, content=content)
-                status = str(response.status_code)
-            except httpx.HTTPError as error:
-                raise _lost(error, writes=writes) from error
-            finally:
-                self._metrics.requests.labels(operation, status).inc()
-                self._metrics.request_duration.labels(operation).observe(self._monotonic() - started)
-        self._note(response)
+    def _exchange(self, request: Request, token: str) -> httpx.Response:
+        with self._throttle.slot() as held_back:
+            for limit, seconds in held_back.items():
+                self._metrics.paused_seconds.labels(limit).inc(seconds)
+            response = self._timed(request, token)
+            self._throttle.heard(read_budget(response.headers))
+        self._note_clock(response)
         return response
 
-    def _note(self, response: httpx.Response) -> None:
-        """Take from the headers what concerns everybody: the clock and the recommended parallelism."""
+    def _timed(self, request: Request, token: str) -> httpx.Response:
+        headers = {**request.headers, "Authorization": f"Bearer {token}", "x-ms-client-request-id": _request_id()}
+        started, status = self._monotonic(), "none"
         try:
-            self._clock = (parsedate_to_datetime(response.headers["date"]).astimezone(UTC), self._monotonic())
-            self._throttle.hint(int(response.headers["x-ms-dop-hint"]))
-        except (KeyError, ValueError, TypeError):
-            return  # a header that is absent or unreadable tells nothing
+            response = self._http.request(
+                request.method, self.root + request.path, headers=headers, content=request.content
+            )
+            status = str(response.status_code)
+        except httpx.HTTPError as error:
+            raise _lost(error, writes=request.writes) from error
+        finally:
+            self._metrics.requests.labels(request.operation, status).inc()
+            self._metrics.request_duration.labels(request.operation).observe(self._monotonic() - started)
+        return response
 
-    def _sit_out(self, response: httpx.Response, give_up_at: float) -> bool:
+    def _note_clock(self, response: httpx.Response) -> None:
+        try:
+            date = parsedate_to_datetime(response.headers["date"]).astimezone(UTC)
+        except (KeyError, ValueError):
+            return  # without its date an answer does not tell the time; the clock runs on
+        self._clock = (date, self._monotonic())
+
+    def _may_wait(self, response: httpx.Response, give_up_at: float) -> bool:
+        """Tell everybody about a 429, and say whether this request's patience lasts until it may be sent again."""
         error = _error(response)
-        wait = error.retry_after if isinstance(error, ThrottledError) else 0.0
         limit = LIMITS.get(error.code, "other")
         self._metrics.throttled.labels(limit).inc()
-        self._throttle.throttled(limit, wait)
-        log.warning("dataverse_throttled", limit=limit, retry_after=wait)
-        return self._monotonic() + wait < give_up_at
+        self._throttle.throttled(limit, error.retry_after)
+        log.warning("dataverse_throttled", limit=limit, retry_after=error.retry_after)
+        return self._monotonic() + error.retry_after < give_up_at
 
 
 class _NoCookies(DefaultCookiePolicy):
@@ -216,7 +239,10 @@ def _checked(response: httpx.Response, *, writes: bool) -> httpx.Response:
     if response.is_success:
         return response
     if response.is_redirect:
-        raise UnavailableError("Dataverse answered with a redirect, which is not followed", status=response.status_code)
+        raise UnexpectedAnswerError(
+            "Dataverse answered with a redirect, which is not followed: is JOBWORKER_DATAVERSE__URL right?",
+            status=response.status_code,
+        )
     error = _error(response)
     if writes and isinstance(error, UnavailableError):
         raise OutcomeUnknownError(f"the outcome of a write is not known: {error}", status=error.status)
@@ -234,10 +260,14 @@ def _error(response: httpx.Response) -> DataverseError:
 def _lost(error: httpx.HTTPError, *, writes: bool) -> DataverseError:
     name = type(error).__name__
     if isinstance(error, NEVER_SENT):
-        return UnavailableError(f"Dataverse cannot be reached ({name}): is JOBWORKER_DATAVERSE__URL right?")
+        return NeverSentError(f"Dataverse cannot be reached ({name}): is JOBWORKER_DATAVERSE__URL right?")
     if writes:
         return OutcomeUnknownError(f"the answer to a write was lost ({name})")
     return UnavailableError(f"Dataverse's answer was lost ({name})")
+
+
+def _origin(address: SplitResult) -> tuple[str, str | None, int | None]:
+    return address.scheme, address.hostname, address.port or {"https": 443, "http": 80}.get(address.scheme)
 
 
 def _request_id() -> str:
