@@ -61,6 +61,7 @@ class Reason(StrEnum):
     PACKETS_PENDING = "packets_pending"
     PACKETS_MISSING = "packets_missing"
     WORKER_LOST = "worker_lost"  # every allowed attempt lost its worker
+    OPERATOR = "operator"  # a person ended it by hand
     HANDLER_FAILED = "handler_failed"  # the handler raised on every allowed attempt
     HANDLER_REJECTED = "handler_rejected"  # the handler said that trying again is of no use
 

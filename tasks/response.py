@@ -34,6 +34,7 @@ MESSAGES: dict[str, str] = {
     Reason.COMPLETE: "All {expected} packets arrived and were handled.",
     Reason.PACKETS_MISSING: "{received} of {expected} packets arrived before the time was up.",
     Reason.WORKER_LOST: "Every attempt at this job lost its worker; it was given up at attempt {attempt}.",
+    Reason.OPERATOR: "An operator ended the job by hand.",
     Reason.HANDLER_FAILED: "The handler failed on every attempt that was allowed.",
     Reason.HANDLER_REJECTED: "The handler rejected the job.",
 }

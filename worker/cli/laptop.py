@@ -4,6 +4,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from worker.cli.lazily import alone
+
 EXTRA_MISSING = "This command needs what a laptop needs instead of a tenant: pip install 'jobworker[sandbox]'."
 
 
@@ -20,15 +22,13 @@ def demo(
     raise typer.Exit(run_demo(jobs=jobs, as_json=as_json, keep=keep))
 
 
-def sandbox(context: typer.Context) -> None:
-    """Run a Dataverse emulator on this machine: no tenant, no account, no root."""
+def load_sandbox() -> typer.Typer:
+    """Import the sandbox's own command."""
     try:
-        from sandbox.cli import sandbox as command  # noqa: PLC0415 - an extra that may not be installed
+        from sandbox.cli import sandbox  # noqa: PLC0415 - an extra that may not be installed
     except ModuleNotFoundError as error:
         _without_extra(error)
-    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    alone.command()(command)
-    alone(args=context.args, prog_name="jobworker sandbox")
+    return alone(sandbox)
 
 
 def _without_extra(error: ModuleNotFoundError) -> NoReturn:

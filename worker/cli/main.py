@@ -8,6 +8,7 @@ import typer
 
 from config.sources import SettingsError
 from worker.cli import config_command, laptop, processes
+from worker.cli.lazily import add_lazily, alone
 
 app = typer.Typer(
     name="jobworker",
@@ -16,12 +17,26 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _doctor() -> typer.Typer:
+    from worker.cli.doctor_command import doctor  # noqa: PLC0415 - see worker.cli.lazily
+
+    return alone(doctor)
+
+
+def _jobs() -> typer.Typer:
+    from worker.cli.jobs_commands import commands  # noqa: PLC0415 - see worker.cli.lazily
+
+    return commands
+
+
 app.command("demo")(laptop.demo)
-# The sandbox reads its own options, --help among them: without its extra there is nothing to read them with.
-_passing_on = {"allow_extra_args": True, "ignore_unknown_options": True}
-app.command("sandbox", context_settings=_passing_on, add_help_option=False)(laptop.sandbox)
+add_lazily(app, "sandbox", "Run a Dataverse emulator on this machine: no tenant, no account.", laptop.load_sandbox)
 app.command("poll")(processes.poll)
 app.command("work")(processes.work)
+add_lazily(app, "doctor", "Check settings, sign-in, privileges, Redis and clock. Changes nothing.", _doctor)
+add_lazily(app, "jobs", "Look at jobs, and do by hand what the service would not.", _jobs)
 app.command("config")(config_command.show)
 
 

@@ -17,7 +17,7 @@ MULTIPROC_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 def poll(once: Annotated[bool, typer.Option("--once", help="Tick once, then exit.")] = False) -> None:
     """Find jobs and put them on the queue. Several may run: one leads, the others stand by."""
-    settings = _started(load_settings())
+    settings = prepared(load_settings())
     from worker.poll import poll_once, run_poller  # noqa: PLC0415 - settings first: they decide what is imported
 
     if once:
@@ -35,7 +35,7 @@ def work(
     ] = None,
 ) -> None:
     """Carry jobs to their end. Run as many as you like, on as many machines as you like."""
-    settings = _started(load_settings())
+    settings = prepared(load_settings())
     if concurrency is not None:
         work_settings = settings.work.model_copy(update={"concurrency": concurrency})
         settings = settings.model_copy(update={"work": work_settings})
@@ -48,7 +48,8 @@ def work(
     raise typer.Exit(exit_code)
 
 
-def _started(settings: Settings) -> Settings:
+def prepared(settings: Settings) -> Settings:
+    """Configure the logging of this process as its settings say, and give them back."""
     configure_logging(settings.log.level, settings.log.format, settings.secrets())
     return settings
 
