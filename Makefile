@@ -17,7 +17,7 @@ demo: .venv/.demo ## run the whole service on this machine: Redis, Dataverse san
 	@$(BIN)/jobworker demo
 
 test: .venv/.dev tools ## run the whole test suite
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 lint: .venv/.dev ## formatting, lint, strict types, import contracts, unused code and dependencies
 	$(BIN)/ruff format --check .

@@ -32,7 +32,6 @@ class PollProcess:
     """Runs a poller in the foreground of a process."""
 
     def __init__(self, parts: PollerParts, settings: Settings) -> None:
-        self._parts = parts
         self._settings = settings
         self._metrics: PollerMetrics = parts.metrics
         self._poller: Poller = parts.poller
