@@ -15,6 +15,7 @@ from worker.dataverse.answers import BatchAnswer, Page, Part
 from worker.dataverse.batch import Operation, decode_batch, encode_batch, read
 from worker.dataverse.errors import DataverseError, OutcomeUnknownError, UnavailableError
 from worker.dataverse.fetchxml import Fetch
+from worker.dataverse.links import below_root
 from worker.dataverse.odata import MAX_URL_LENGTH, Query, row_path
 from worker.dataverse.retrying import READS, WRITES, Patience, read_again, send_again
 from worker.dataverse.transport import Request, Transport
@@ -89,7 +90,7 @@ class DataverseClient:
         """
         path: str | None = link
         while path is not None:
-            part, date = self._read(read(self._transport.below_root(path), page_size=page_size), operation)
+            part, date = self._read(read(below_root(path, self._transport.root), page_size=page_size), operation)
             yield Page(part.rows, date)
             path = part.next_link
 

@@ -4,6 +4,7 @@ A literal is written by its type (Guids and numbers bare, text in quotes, instan
 percent-encoded. Column names come from code, never from outside.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -86,8 +87,8 @@ def le(column: str, value: Literal) -> Filter:
 
 def is_in(column: str, values: Iterable[UUID | int | str]) -> Filter:
     """``column`` equals one of ``values``, by Dataverse's own In function, whose values are all text."""
-    listed = ",".join('"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
-    return Filter(f"Microsoft.Dynamics.CRM.In(PropertyName={literal(column)},PropertyValues=[{listed}])")
+    listed = json.dumps([str(value) for value in values], ensure_ascii=False, separators=(",", ":"))
+    return Filter(f"Microsoft.Dynamics.CRM.In(PropertyName={literal(column)},PropertyValues={listed})")
 
 
 @dataclass(frozen=True, slots=True)

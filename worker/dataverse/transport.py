@@ -16,7 +16,7 @@ from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 import structlog
@@ -153,19 +153,6 @@ class Transport:
         date, seen = self._clock
         return date + timedelta(seconds=self._monotonic() - seen)
 
-    def below_root(self, link: str) -> str:
-        """Give what a next link adds to the API's root, exactly as it stands there; a path below it is left alone.
-
-        Raises:
-            UnexpectedAnswerError: For a link to anywhere else, where no token must ever be sent.
-        """
-        if "://" not in link.partition("?")[0]:
-            return link
-        here, there = urlsplit(self.root), urlsplit(link)
-        if _origin(here) != _origin(there) or not there.path.startswith(here.path):
-            raise UnexpectedAnswerError("Dataverse sent a next link that leads to another address; it is not followed")
-        return there._replace(scheme="", netloc="", path=there.path.removeprefix(here.path)).geturl()
-
     def send(self, request: Request) -> httpx.Response:
         """Send a request and wait for its whole answer, sitting out 429 answers and renewing a refused token once.
 
@@ -264,10 +251,6 @@ def _lost(error: httpx.HTTPError, *, writes: bool) -> DataverseError:
     if writes:
         return OutcomeUnknownError(f"the answer to a write was lost ({name})")
     return UnavailableError(f"Dataverse's answer was lost ({name})")
-
-
-def _origin(address: SplitResult) -> tuple[str, str | None, int | None]:
-    return address.scheme, address.hostname, address.port or {"https": 443, "http": 80}.get(address.scheme)
 
 
 def _request_id() -> str:
