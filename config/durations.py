@@ -12,7 +12,7 @@ _WHOLE = re.compile(rf"(?:{_PART.pattern})+")
 
 
 def parse_duration(written: object) -> object:
-    """Read ``1h30m`` and the like; leave everything else (ISO 8601, a timedelta) to pydantic.
+    """Read ``1h30m`` and the like; leave ISO 8601 to pydantic.
 
     Args:
         written: What a setting holds.
@@ -21,16 +21,19 @@ def parse_duration(written: object) -> object:
         A `timedelta` where the text is of the short form, otherwise what came in.
 
     Raises:
-        ValueError: For a bare number, whose unit nobody can know.
+        ValueError: For a bare number, whose unit nobody can know, and for more time than anybody has.
     """
-    if not isinstance(written, str):
+    if isinstance(written, timedelta):
         return written
-    text = written.strip().lower()
-    if _WHOLE.fullmatch(text):
-        return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
+    text = written.strip().lower() if isinstance(written, str) else ""
     if text.startswith("p"):
         return text.upper()
-    raise ValueError(f"{written!r} is not a duration: write 30s, 5m, 1h or ISO 8601 such as PT30S")
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"{written!r} is not a duration: write 30s, 5m, 1h or ISO 8601 such as PT30S")
+    try:
+        return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
+    except OverflowError:
+        raise ValueError(f"{written!r} is longer than a year") from None
 
 
 def format_duration(duration: timedelta) -> str:

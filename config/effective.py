@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from pydantic import SecretStr
-from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, TomlConfigSettingsSource
 
 from config.durations import format_duration
 from config.names import setting_names
-from config.sources import DOTENV_FILE, SecretFileSource, Settings, toml_path
+from config.sources import Settings, sources
 
 MASK = "********"
 
@@ -30,7 +29,7 @@ def effective_settings(settings: Settings) -> Iterator[EffectiveSetting]:
     Yields:
         One setting at a time.
     """
-    origins = list(_origins())
+    origins = [(place, source()) for place, source in sources()]
     for name in setting_names():
         section = getattr(settings, name.section)
         value = section.address if name.variable == "JOBWORKER_REDIS__URL" else getattr(section, name.field)
@@ -53,11 +52,3 @@ def format_value(value: object) -> str:
             return str(value).lower()
         case _:
             return str(value)
-
-
-def _origins() -> Iterator[tuple[str, dict[str, dict[str, object]]]]:
-    """Read each source by itself, strongest first."""
-    yield "environment", EnvSettingsSource(Settings)()
-    yield "secret file", SecretFileSource(Settings)()
-    yield DOTENV_FILE, DotEnvSettingsSource(Settings)()
-    yield toml_path().name, TomlConfigSettingsSource(Settings, toml_path())()

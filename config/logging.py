@@ -3,9 +3,10 @@
 Events carry fields, not sentences with values inside. What Celery, kombu and httpx log goes the same way.
 """
 
+import json
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import structlog
@@ -23,7 +24,7 @@ class MaskingFormatter(structlog.stdlib.ProcessorFormatter):
     def __init__(self, secrets: Iterable[str], processors: list[Processor], foreign: list[Processor]) -> None:
         super().__init__(processors=processors, foreign_pre_chain=foreign)
         # The longest first: a secret that holds another must not leave its rest behind.
-        self._secrets = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
+        self._secrets = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record.
@@ -35,6 +36,14 @@ class MaskingFormatter(structlog.stdlib.ProcessorFormatter):
         for secret in self._secrets:
             line = line.replace(secret, MASK)
         return line
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Spell a secret as it may stand in a line: as it is, inside a repr, and either of them inside JSON."""
+    for form in {secret, repr(secret)[1:-1]} - {""}:
+        yield form
+        yield json.dumps(form, ensure_ascii=False)[1:-1]
+        yield json.dumps(form)[1:-1]
 
 
 def configure_logging(level: str, form: Literal["json", "console"], secrets: Iterable[str] = ()) -> None:

@@ -4,11 +4,12 @@ The names are a contract: section ``poll``, field ``interval`` is the variable `
 values come from, and how mistakes are put into words, is `config.sources`' business.
 """
 
+import re
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
@@ -28,14 +29,24 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
+def _split(url: str) -> SplitResult:
+    """Take a URL apart. An error never repeats the URL: it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is not a URL: its host or its port cannot be read") from None
+    return parts
+
+
 def _service_url(url: str) -> str:
-    parts = urlsplit(url)
+    parts = _split(url)
+    if "@" in url or parts.query or parts.fragment:
+        raise ValueError("must hold a host and nothing secret: no user, password, query or fragment")
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise ValueError(f"{url!r} is not the address of a service: write it as https://yourorg.crm.dynamics.com")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError(f"{url!r} is plain http, which would send tokens in the clear: write https://")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("must hold a host and nothing secret: no user, password, query or fragment")
     return url.rstrip("/")
 
 
@@ -49,17 +60,26 @@ def _environment_url(url: str) -> str:
 
 
 def _redis_url(url: SecretStr) -> SecretStr:
-    parts = urlsplit(url.get_secret_value())
+    parts = _split(url.get_secret_value())
     if parts.scheme not in ("redis", "rediss", "unix"):
         raise ValueError("must begin with redis://, rediss:// (TLS) or unix:// (a socket's path)")
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise ValueError("holds an @ behind its host: in a password, percent-encode characters such as /, ? and #")
     if parts.scheme == "unix" and not parts.path:
         raise ValueError("must name the socket: unix:///run/redis/redis.sock?db=0")
+    # Options in a query would reach Celery's connections and our own in different ways, or switch TLS checks off.
+    if not re.fullmatch(r"(db=\d+)?" if parts.scheme == "unix" else "", parts.query):
+        raise ValueError("takes no options: write redis://:PASSWORD@host:6379/0 or unix:///run/redis/redis.sock?db=0")
+    if parts.scheme != "unix" and not re.fullmatch(r"(/\d*)?", parts.path):
+        raise ValueError("must end with the number of a database, as in redis://host:6379/0")
     return url
 
 
 def _numbers(written: object) -> object:
     if isinstance(written, str):
-        return [part.strip() for part in written.strip("[] ").split(",") if part.strip()]
+        written = [part.strip() for part in written.strip("[] ").split(",") if part.strip()]
+    if not written:
+        raise ValueError("names no type: write 192350000, or several with commas between them")
     return written
 
 
@@ -139,8 +159,8 @@ class RedisSettings(Section):
     @property
     def address(self) -> str:
         """The URL without its user and password, fit to be shown."""
-        parts = urlsplit(self.url.get_secret_value())
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        scheme, _, rest = self.url.get_secret_value().partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 class PollSettings(Section):
@@ -172,7 +192,7 @@ class JobsSettings(Section):
     )
     max_attempts: int = Field(3, ge=1, le=100, description="Claims of one job before it fails as worker_lost.")
     types: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_numbers)] = Field(
-        (192_350_000,), min_length=1, description="The msdyn_type values that are handled, separated by commas."
+        (192_350_000,), description="The msdyn_type values that are handled, separated by commas."
     )
     fail_with_action: bool = Field(
         default=False,

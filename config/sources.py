@@ -1,23 +1,32 @@
-"""Where settings come from, and what is said when one is wrong.
+"""Where settings come from.
 
-Strongest first: environment variables, files named by ``JOBWORKER_..._FILE`` (secrets only), a ``.env`` file, a TOML
-file (``jobworker.toml`` or what ``JOBWORKER_CONFIG`` names), the defaults. An unknown name is a mistake in all of them.
+Strongest first: environment variables, files named by ``JOBWORKER_..._FILE`` variables (secrets only), a ``.env`` file
+with the same two kinds, a TOML file (``jobworker.toml`` or what ``JOBWORKER_CONFIG`` names), the defaults. An unknown
+name is a mistake in all of them; `config.mistakes` says so.
 """
 
-import difflib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
-from config.names import CONFIG_VARIABLE, PREFIX, known_variables, setting_names
+from config.mistakes import sentence, unknown_keys, unknown_variables
+from config.names import CONFIG_VARIABLE, PREFIX, setting_names
 from config.settings import (
+    SECTIONS,
     AuthSettings,
     DataverseSettings,
     JobsSettings,
@@ -41,12 +50,20 @@ class SettingsError(Exception):
         self.mistakes = mistakes
 
 
-class SecretFileSource(PydanticBaseSettingsSource):
-    """Reads secrets from the files that ``JOBWORKER_..._FILE`` variables name."""
+class SettingsSource(PydanticBaseSettingsSource):
+    """A source that gives all its values at once."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Part of the interface that nothing calls: this source gives all its values at once."""
+        """Part of the interface that nothing calls."""
         raise AssertionError(field, field_name)
+
+
+class SecretFileSource(SettingsSource):
+    """Reads secrets from the files that ``JOBWORKER_..._FILE`` variables name."""
+
+    def __init__(self, settings_cls: type[BaseSettings], variables: Mapping[str, str | None]) -> None:
+        super().__init__(settings_cls)
+        self._variables = _upper(variables)
 
     def __call__(self) -> dict[str, Any]:
         """Read the files.
@@ -56,9 +73,29 @@ class SecretFileSource(PydanticBaseSettingsSource):
         """
         found: dict[str, dict[str, str]] = {}
         for name in setting_names():
-            if name.is_secret and (path := os.environ.get(name.file_variable)):
+            if name.is_secret and (path := self._variables.get(name.file_variable)):
                 found.setdefault(name.section, {})[name.field] = _read_secret(name.file_variable, Path(path))
         return found
+
+
+class VariableSource(SettingsSource):
+    """Gives what variables set, without ``JOBWORKER_CONFIG`` and the ``_FILE`` forms that `SecretFileSource` reads.
+
+    pydantic alone takes ``JOBWORKER_AUTH__CLIENT_SECRET_FILE`` for a setting named ``client_secret_file``.
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings], variables: EnvSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self._read = variables
+
+    def __call__(self) -> dict[str, Any]:
+        """Give the values, section by section."""
+        file_forms = {(name.section, f"{name.field}_file") for name in setting_names() if name.is_secret}
+        return {
+            section: {field: value for field, value in values.items() if (section, field) not in file_forms}
+            for section, values in self._read().items()
+            if section in SECTIONS
+        }
 
 
 class Settings(BaseSettings):
@@ -94,13 +131,25 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - SecretFileSource takes its place
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - `sources` makes them
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources, strongest first."""
-        toml = TomlConfigSettingsSource(settings_cls, toml_path())
-        return init_settings, env_settings, SecretFileSource(settings_cls), dotenv_settings, toml
+        return init_settings, *(source for _, source in sources(settings_cls))
+
+
+def sources(settings_cls: type[BaseSettings] = Settings) -> Iterator[tuple[str, PydanticBaseSettingsSource]]:
+    """Give every source but the defaults, strongest first.
+
+    Yields:
+        What people call the source, and the source.
+    """
+    yield "environment", VariableSource(settings_cls, EnvSettingsSource(settings_cls))
+    yield "secret file", SecretFileSource(settings_cls, os.environ)
+    yield DOTENV_FILE, VariableSource(settings_cls, DotEnvSettingsSource(settings_cls))
+    yield f"secret file named in {DOTENV_FILE}", SecretFileSource(settings_cls, _dotenv())
+    yield toml_path().name, TomlConfigSettingsSource(settings_cls, toml_path())
 
 
 def toml_path() -> Path:
@@ -109,7 +158,7 @@ def toml_path() -> Path:
     Raises:
         SettingsError: When ``JOBWORKER_CONFIG`` names a file that is not there.
     """
-    named = os.environ.get(CONFIG_VARIABLE)
+    named = _upper(os.environ).get(CONFIG_VARIABLE) or _upper(_dotenv()).get(CONFIG_VARIABLE)
     if named and not Path(named).is_file():
         raise SettingsError([f"{CONFIG_VARIABLE} names {named!r}, and there is no such file."])
     return Path(named or TOML_FILE)
@@ -124,24 +173,45 @@ def load_settings() -> Settings:
     Raises:
         SettingsError: With one sentence a mistake, each naming the setting and the way out.
     """
-    mistakes = [*_unknown_in("the environment", os.environ), *_unknown_in(DOTENV_FILE, dotenv_values(DOTENV_FILE))]
-    if mistakes:
+    if mistakes := list(_unknown()):
         raise SettingsError(mistakes)
     try:
         return Settings()
     except ValidationError as error:
-        raise SettingsError([_sentence(details) for details in error.errors(include_url=False)]) from None
-    except (ValueError, OSError) as error:  # a TOML or .env file that cannot be read
-        raise SettingsError([f"The settings cannot be read: {error}."]) from None
+        findings = error.errors(include_url=False)
+        raise SettingsError(list(dict.fromkeys(sentence(details) for details in findings))) from None
 
 
-def _unknown_in(place: str, variables: Mapping[str, object]) -> Iterator[str]:
-    known = known_variables()
-    for variable in variables:
-        if variable.upper().startswith(PREFIX) and variable.upper() not in known:
-            close = difflib.get_close_matches(variable.upper(), known, n=1)
-            hint = f"did you mean {close[0]}?" if close else "`jobworker config` lists the settings there are."
-            yield f"{variable}, set in {place}, is not a setting: {hint}"
+def _upper(variables: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Spell names in capitals: pydantic does not look at the case of a variable, so neither does anything else."""
+    return {variable.upper(): value for variable, value in variables.items()}
+
+
+def _unknown() -> Iterator[str]:
+    yield from unknown_variables("the environment", os.environ)
+    yield from unknown_variables(DOTENV_FILE, _dotenv())
+    yield from unknown_keys(toml_path().name, _toml(toml_path()))
+
+
+def _dotenv() -> dict[str, str | None]:
+    path = Path(DOTENV_FILE)
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(encoding="utf-8") as lines:
+            wrong = [binding.original.line for binding in parse_stream(lines) if binding.error]
+    except (OSError, ValueError) as error:
+        raise SettingsError([f"{DOTENV_FILE} cannot be read: {error}."]) from None
+    if wrong:
+        raise SettingsError([f"{DOTENV_FILE} cannot be read: line {line} is not NAME=VALUE." for line in wrong])
+    return dotenv_values(path)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return TomlConfigSettingsSource(Settings, path)()
+    except (OSError, ValueError) as error:
+        raise SettingsError([f"{path.name} cannot be read: {error}."]) from None
 
 
 def _read_secret(variable: str, path: Path) -> str:
@@ -153,25 +223,3 @@ def _read_secret(variable: str, path: Path) -> str:
     if not secret:
         raise SettingsError([f"{variable} names {str(path)!r}, which is empty."])
     return secret
-
-
-def _sentence(details: ErrorDetails) -> str:
-    """Put one of pydantic's findings into words. What was given is never repeated unless our own check did so."""
-    place = [str(part) for part in details["loc"][:2]]
-    name = f"{PREFIX}{'__'.join(place)}".upper()
-    match details["type"]:
-        case "missing":
-            return f"{name} is not set: {_description(place)}"
-        case "extra_forbidden":
-            return f"{name} is not a setting: `jobworker config` lists the settings there are."
-        case "value_error":
-            return f"{name}: {details['ctx']['error']}."
-        case _:
-            return f"{name}: {details['msg'][0].lower()}{details['msg'][1:]}."
-
-
-def _description(place: list[str]) -> str:
-    for name in setting_names():
-        if [name.section, name.field] == place:
-            return name.description
-    return "it is needed."

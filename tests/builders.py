@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from tasks.model import MS_PROJECT_CLIENT, Job, JobStatus, PacketCount
+from tasks.model import MS_PROJECT_CLIENT, Claim, ClaimVerdict, Job, JobStatus, Packet, PacketCount, Reason
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 """When tests take place."""
@@ -27,6 +27,37 @@ def a_job(**changed: Any) -> Job:
         "modified_on": NOW - timedelta(minutes=1),
     }
     return Job(**{**usual, **changed})
+
+
+def a_claim(**changed: Any) -> Claim:
+    """Build a claim: another worker's first one on a Waiting job, made to handle it, holding for five minutes."""
+    usual: dict[str, Any] = {
+        "worker": "another worker",
+        "attempt": 1,
+        "lease_expires_at": NOW + timedelta(minutes=5),
+        "claimed_from": JobStatus.WAITING,
+        "verdict": ClaimVerdict.HANDLE,
+        "reason": Reason.COMPLETE,
+    }
+    return Claim(**{**usual, **changed})
+
+
+def a_count(**changed: Any) -> PacketCount:
+    """Build a count: packets 1, 2 and 3, each there once, the last half a minute ago."""
+    usual: dict[str, Any] = {
+        "rows": 3,
+        "numbered": 3,
+        "distinct": 3,
+        "lowest": 1,
+        "highest": 3,
+        "newest": NOW - timedelta(seconds=30),
+    }
+    return PacketCount(**{**usual, **changed})
+
+
+def packets(*numbers: int | None, payload: str = "{}") -> list[Packet]:
+    """Build packets with these sequence numbers, all with the same payload."""
+    return [Packet(uuid4(), number, changes_json=payload, full_json=None) for number in numbers]
 
 
 def count_of(
