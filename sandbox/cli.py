@@ -177,4 +177,6 @@ def _announce(command: Command, details: Details, jobs: int) -> None:
 
 def main() -> None:
     """The command as a program of its own."""
-    typer.run(sandbox)
+    program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    program.command()(sandbox)
+    program()

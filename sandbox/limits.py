@@ -175,9 +175,10 @@ class Protection:
         now = self._now()
         seconds = max(1, math.ceil(wait))
         budget.named.append((now, now + seconds))
-        return DataverseError(429, code, self._message(code), retry_after=seconds)
+        return DataverseError(429, code, self.message(code), retry_after=seconds)
 
-    def _message(self, code: str) -> str:
+    def message(self, code: str) -> str:
+        """What the service says when a limit is exceeded."""
         sizes = self.sizes
         match code:
             case "0x80072322":

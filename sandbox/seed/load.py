@@ -31,7 +31,8 @@ def load(database: Database, scenario: Scenario, user: int) -> Iterator[Loaded]:
     if bulk:
         _put_away(database)
     try:
-        for portion in ScenarioWriter(scenario, database.clock.now(), user).portions():
+        already = database.value("SELECT count(*) FROM expected")
+        for portion in ScenarioWriter(scenario, database.clock.now(), user, already).portions():
             with database.acting(SEED), database.transaction():
                 _insert(database, portion)
             loaded.jobs += portion.job_count

@@ -103,13 +103,14 @@ class ScenarioWriter:
         scenario: What to make.
         now: The sandbox's time.
         user: The row number of the user who created it all.
+        already: How many jobs were seeded before, so that the same scenario twice makes different rows.
     """
 
-    def __init__(self, scenario: Scenario, now: float, user: int) -> None:
+    def __init__(self, scenario: Scenario, now: float, user: int, already: int = 0) -> None:
         self._scenario = scenario
         self._now = now
         self._user = user
-        self._random = random.Random(scenario.random_seed)  # noqa: S311 - repeatable on purpose
+        self._random = random.Random(f"{scenario.random_seed} after {already}")  # noqa: S311 - repeatable on purpose
         weights = scenario.weights or {kind.name: kind.weight for kind in KINDS.values()}
         self._kinds = [KINDS[name] for name in weights]
         self._weights = list(itertools.accumulate(weights.values()))

@@ -71,7 +71,8 @@ def test_arrivals_joined_to_their_jobs(driver: Driver) -> None:
         <attribute name="msdyn_integrationjobheader" alias="job" groupby="true"/>
         <attribute name="msdyn_integrationjobdetailid" alias="n" aggregate="count"/>
         <filter><condition attribute="createdon" operator="ge" value="2026-09-21T14:13:25Z"/></filter>
-        <link-entity name="msdyn_integrationjob" from="msdyn_integrationjobid" to="msdyn_integrationjobheader" alias="h">
+        <link-entity name="msdyn_integrationjob"
+            from="msdyn_integrationjobid" to="msdyn_integrationjobheader" alias="h">
             {condition("msdyn_status", "eq", str(WAITING))}
         </link-entity>
         <order alias="n" descending="true"/>
@@ -84,7 +85,8 @@ def test_a_link_may_be_filtered_from_the_root(driver: Driver) -> None:
         driver.packet(driver.job(msdyn_status=status), status)
     inner = f"""
         <attribute name="msdyn_sequencenumber"/>
-        <link-entity name="msdyn_integrationjob" from="msdyn_integrationjobid" to="msdyn_integrationjobheader" alias="h">
+        <link-entity name="msdyn_integrationjob"
+            from="msdyn_integrationjobid" to="msdyn_integrationjobheader" alias="h">
             <attribute name="msdyn_status"/><attribute name="msdyn_name" alias="title"/>
         </link-entity>
         <filter><condition entityname="h" attribute="msdyn_status" operator="eq" value="{READY}"/></filter>
@@ -97,7 +99,8 @@ def test_a_link_may_be_filtered_from_the_root(driver: Driver) -> None:
 def test_an_outer_link_keeps_rows_without_a_partner(driver: Driver) -> None:
     driver.packet(driver.job(msdyn_name="x"), 1)
     driver.packet(None, 2)
-    link = '<link-entity name="msdyn_integrationjob" from="msdyn_integrationjobid" to="msdyn_integrationjobheader" alias="h"{}><attribute name="msdyn_name"/></link-entity>'
+    joined = 'name="msdyn_integrationjob" from="msdyn_integrationjobid" to="msdyn_integrationjobheader" alias="h"'
+    link = f'<link-entity {joined}{{}}><attribute name="msdyn_name"/></link-entity>'
     number = '<attribute name="msdyn_sequencenumber"/>'
     assert numbers(fetch(driver, number + link.format(""))) == [1]
     reply = fetch(driver, number + link.format(' link-type="outer"'))

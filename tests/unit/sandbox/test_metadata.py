@@ -2,9 +2,9 @@
 
 import json
 from urllib.parse import quote
-from xml.etree import ElementTree
 
 import pytest
+from defusedxml.ElementTree import fromstring
 
 from tests.unit.sandbox.inprocess import Driver
 
@@ -104,7 +104,7 @@ def test_definitions_are_not_written(driver: Driver) -> None:
 def test_the_model_names_everything_that_rows_have(driver: Driver) -> None:
     job = driver.job()
     driver.packet(job, 0)
-    schema = ElementTree.fromstring(driver.get("$metadata").body).find(f".//{EDM}Schema")
+    schema = fromstring(driver.get("$metadata").body).find(f".//{EDM}Schema")
     assert schema is not None
     types = {each.get("Name"): each for each in schema.findall(f"{EDM}EntityType")}
     for name in ("msdyn_integrationjob", "msdyn_integrationjobdetail", "systemuser"):
@@ -120,7 +120,7 @@ def test_the_model_names_everything_that_rows_have(driver: Driver) -> None:
 
 
 def test_every_type_the_model_mentions_is_in_it(driver: Driver) -> None:
-    root = ElementTree.fromstring(driver.get("$metadata").body)
+    root = fromstring(driver.get("$metadata").body)
     declared = {each.get("Name") for kind in ("EntityType", "ComplexType") for each in root.iter(f"{EDM}{kind}")}
     mentioned = {
         str(value).removeprefix("Collection(").rstrip(")").removeprefix("mscrm.")
