@@ -21,6 +21,23 @@ TASK_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 240)
 
 STATUSES = ("Waiting", "Ready", "Skipped", "Processing", "Succeeded", "Failed")
 FINAL_STATUSES = ("Succeeded", "Failed", "Skipped")
+SETTLEMENTS = (
+    ("Succeeded", "complete"),
+    ("Skipped", "deactivated"),
+    ("Skipped", "unsupported_type"),
+    ("Skipped", "no_packets_expected"),
+    ("Failed", "expected_count_missing"),
+    ("Failed", "too_many_packets"),
+    ("Failed", "sequence_invalid"),
+    ("Failed", "duplicate_conflict"),
+    ("Failed", "packets_missing"),
+    ("Failed", "worker_lost"),
+    ("Failed", "handler_failed"),
+    ("Failed", "handler_rejected"),
+)
+"""The ends that the service itself knows; handlers may add reasons of their own."""
+
+LIMITS = ("requests", "execution_time", "concurrency", "other")
 CLAIM_OUTCOMES = ("won", "lost", "error")
 RESCUE_OUTCOMES = ("claimed", "worker_lost", "lost", "error")
 TICK_OUTCOMES = ("done", "paused", "standby", "error")
@@ -91,6 +108,7 @@ class JobMetrics:
             buckets=TASK_SECONDS,
             registry=registry,
         )
+        _start_at_zero(self.settled, SETTLEMENTS)
         _start_at_zero(self.claims, CLAIM_OUTCOMES)
         _start_at_zero(self.rescued, RESCUE_OUTCOMES)
 
@@ -159,6 +177,8 @@ class DataverseMetrics:
             ["limit"],
             registry=registry,
         )
+        _start_at_zero(self.throttled, LIMITS)
+        _start_at_zero(self.paused_seconds, LIMITS)
 
 
 GROUPS = (BuildMetrics, JobMetrics, PollerMetrics, DataverseMetrics)
@@ -195,7 +215,7 @@ def describe() -> Iterator[MetricDescription]:
             )
 
 
-def _start_at_zero(counter: Counter, values: Iterable[str]) -> None:
+def _start_at_zero(counter: Counter, values: Iterable[str | tuple[str, ...]]) -> None:
     """Expose every known label value from the start, so that the first event is an increase a rate can see."""
     for value in values:
-        counter.labels(value)
+        counter.labels(*((value,) if isinstance(value, str) else value))

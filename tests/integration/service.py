@@ -126,9 +126,8 @@ def running_service(folder: Path) -> Iterator[Service]:
             surface = ControlSurface(ready["url"], ready["ca_file"])
             environment = {**service_settings(ready, redis.url), **QUICK}
             neighbour = Neighbour(ready)
-            yield Service(family, redis, surface, ready, environment, neighbour)
-            neighbour.close()
-            surface.close()
+            with contextlib.closing(surface), contextlib.closing(neighbour):
+                yield Service(family, redis, surface, ready, environment, neighbour)
         finally:
             family.stop()
 

@@ -121,7 +121,9 @@ def test_no_secret_and_no_packet_reaches_a_log_or_a_metric(service: Service, sec
     job = service.neighbour.create_job(msdyn_numberofpackets=2)
     for number in (1, 2, 2):
         service.neighbour.create_packet(job, number, msdyn_fulljson="packet-content-nobody-may-log")
-    service.sandbox.post("faults", {"rules": [{"kind": "server_error", "next": 3, "status": 503, "operation": "batch"}]})
+    service.sandbox.post(
+        "faults", {"rules": [{"kind": "server_error", "next": 3, "status": 503, "operation": "batch"}]}
+    )
     service.wait_for_job(job, SUCCEEDED)
     service.sandbox.post("faults", {"rules": [{"kind": "expired_token", "next": 2}]})
     failing = service.command("poll", "--once", JOBWORKER_AUTH__CLIENT_SECRET="the-wrong-one", **settings)
