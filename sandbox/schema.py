@@ -82,7 +82,7 @@ _AUDIT_ROW = (
 )
 
 TRIGGERS = f"""
-CREATE TRIGGER IF NOT EXISTS job_created AFTER INSERT ON {JOB} BEGIN
+CREATE TRIGGER IF NOT EXISTS job_created AFTER INSERT ON {JOB} WHEN NOT loading() BEGIN
     {_AUDIT_ROW} NEW.msdyn_integrationjobid, 'create', 1, NULL, NEW.msdyn_status, NULL, NEW.versionnumber,
         {_DOCUMENT.format(key="worker")}, {_DOCUMENT.format(key="attempt")}, {_DOCUMENT.format(key="reason")});
     INSERT INTO tally VALUES ('job:' || ifnull(NEW.msdyn_status, ''), 1) ON CONFLICT (what) DO UPDATE SET n = n + 1;
@@ -104,7 +104,7 @@ CREATE TRIGGER IF NOT EXISTS job_deleted AFTER DELETE ON {JOB} BEGIN
     DELETE FROM {DETAIL} WHERE msdyn_integrationjobheader = OLD.msdyn_integrationjobid;
     DELETE FROM arrival WHERE job_id = OLD.msdyn_integrationjobid;
 END;
-CREATE TRIGGER IF NOT EXISTS detail_created AFTER INSERT ON {DETAIL} BEGIN
+CREATE TRIGGER IF NOT EXISTS detail_created AFTER INSERT ON {DETAIL} WHEN NOT loading() BEGIN
     INSERT INTO tally VALUES ('detail', 1) ON CONFLICT (what) DO UPDATE SET n = n + 1;
 END;
 CREATE TRIGGER IF NOT EXISTS detail_deleted AFTER DELETE ON {DETAIL} BEGIN
@@ -114,12 +114,6 @@ END;
 """
 
 TRIGGER_NAMES = ("job_created", "job_changed", "job_moved", "job_deleted", "detail_created", "detail_deleted")
-
-RECOUNT = f"""
-DELETE FROM tally;
-INSERT INTO tally SELECT 'job:' || ifnull(msdyn_status, ''), count(*) FROM {JOB} GROUP BY msdyn_status;
-INSERT INTO tally SELECT 'detail', count(*) FROM {DETAIL};
-"""
 
 
 def stored_columns(table: Table) -> tuple[Column, ...]:
