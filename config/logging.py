@@ -6,7 +6,7 @@ Events carry fields, not sentences with values inside. What Celery, kombu and ht
 import json
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Literal
 
 import structlog
@@ -38,12 +38,10 @@ class MaskingFormatter(structlog.stdlib.ProcessorFormatter):
         return line
 
 
-def _forms(secret: str) -> Iterator[str]:
-    """Spell a secret as it may stand in a line: as it is, inside a repr, and either of them inside JSON."""
-    for form in {secret, repr(secret)[1:-1]} - {""}:
-        yield form
-        yield json.dumps(form, ensure_ascii=False)[1:-1]
-        yield json.dumps(form)[1:-1]
+def _forms(secret: str) -> set[str]:
+    """Spell a secret as it may stand in a line: as it is, inside a repr or JSON, and all of that inside a JSON line."""
+    inside = {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    return (inside | {json.dumps(form, ensure_ascii=False)[1:-1] for form in inside}) - {""}
 
 
 def configure_logging(level: str, form: Literal["json", "console"], secrets: Iterable[str] = ()) -> None:
