@@ -144,8 +144,10 @@ def test_a_secret_is_masked_wherever_it_stands(lines: Lines, form: Any, secret: 
 
     assert secret not in written
     assert repr(secret)[1:-1] not in written
-    for inside in (json.dumps(secret), json.dumps(json.dumps(secret)[1:-1])):
-        assert inside[1:-1] not in written
+    for ascii_only in (True, False):
+        inside = json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
+        assert inside not in written
+        assert json.dumps(inside, ensure_ascii=False)[1:-1] not in written
     assert written.count(MASK) >= 9
 
 
