@@ -28,6 +28,9 @@ NUMBERS_PER_QUERY = 100
 PAYLOAD_PAGE = 50
 """Rows a page where payloads are read, each up to two megabytes."""
 
+COMPARED_PAGE = 10
+"""Rows a page where the copies of a whole chunk's packets are compared at once."""
+
 HIGHEST_NUMBER = 2_147_483_647
 
 
@@ -115,32 +118,34 @@ class PacketReader:
         Payloads are compared here because Dataverse's own comparison ignores case. Only those of numbers that occur
         more than once are read, and only their digests are kept.
         """
-        return {job_id: self._conflicts(job_id, numbers) for job_id, numbers in self.numbers(ids).items()}
+        repeated = {job_id: sorted(_repeated(numbers)) for job_id, numbers in self.numbers(ids).items()}
+        asked = [
+            (job_id, numbers[start : start + NUMBERS_PER_QUERY])
+            for job_id, numbers in repeated.items()
+            for start in range(0, len(numbers), NUMBERS_PER_QUERY)
+        ]
+        if not asked:
+            return dict.fromkeys(ids, False)
+        queries = [_payloads(_of(job_id) & is_in(PacketTable.SEQUENCE_NUMBER, some)) for job_id, some in asked]
+        firsts = self._client.batch(
+            [read(query.path, page_size=COMPARED_PAGE) for query in queries], operation="compare_packets"
+        )
+        conflicts = dict.fromkeys(ids, False)
+        for (job_id, _), part in zip(asked, firsts.parts, strict=True):
+            conflicts[job_id] = conflicts[job_id] or _differ(self._packets_from(_answered(part)))
+        return conflicts
 
     def stream(self, job_id: UUID) -> Iterator[Packet]:
         """Stream a job's active packets by sequence number, one page in memory at a time."""
-        return self._payloads(eq(PacketTable.JOB_VALUE, job_id))
-
-    def _conflicts(self, job_id: UUID, numbers: Iterator[int]) -> bool:
-        repeated = sorted(_repeated(numbers))
-        digests: dict[int | None, bytes] = {}
-        for start in range(0, len(repeated), NUMBERS_PER_QUERY):
-            some = is_in(PacketTable.SEQUENCE_NUMBER, repeated[start : start + NUMBERS_PER_QUERY])
-            for packet in self._payloads(eq(PacketTable.JOB_VALUE, job_id) & some):
-                digest = _digest(packet)
-                if digests.setdefault(packet.sequence_number, digest) != digest:
-                    return True
-        return False
-
-    def _payloads(self, where: Filter) -> Iterator[Packet]:
-        query = Query(
-            PacketTable.ENTITY_SET,
-            (PacketTable.ID, PacketTable.SEQUENCE_NUMBER, PacketTable.CHANGES_JSON, PacketTable.FULL_JSON),
-            where & eq(PacketTable.STATE, ACTIVE),
-            (PacketTable.SEQUENCE_NUMBER, PacketTable.ID),
-        )
-        for page in self._client.pages(query, operation="read_packets", page_size=PAYLOAD_PAGE):
+        for page in self._client.pages(_payloads(_of(job_id)), operation="read_packets", page_size=PAYLOAD_PAGE):
             yield from map(read_packet, page.rows)
+
+    def _packets_from(self, first: Part) -> Iterator[Packet]:
+        yield from map(read_packet, first.rows)
+        if first.next_link is not None:
+            pages = self._client.following(first.next_link, operation="compare_packets", page_size=COMPARED_PAGE)
+            for page in pages:
+                yield from map(read_packet, page.rows)
 
     def _numbers_from(self, first: Part) -> Iterator[int]:
         yield from _numbers_on(first.rows)
@@ -177,8 +182,8 @@ class PacketReader:
         try:
             return self._count_narrowed(job_id, *narrower)
         except AggregateLimitError:
-            where = eq(PacketTable.JOB_VALUE, job_id) & eq(PacketTable.STATE, ACTIVE) & same_number
-            query = Query(PacketTable.ENTITY_SET, (PacketTable.SEQUENCE_NUMBER, PacketTable.CREATED_ON), where)
+            columns = (PacketTable.SEQUENCE_NUMBER, PacketTable.CREATED_ON)
+            query = Query(PacketTable.ENTITY_SET, columns, _of(job_id) & same_number)
             pages = self._client.pages(query, operation="count_packets")
             return reduce(add_copies, (count_rows(page.rows) for page in pages), NO_PACKETS)
 
@@ -198,9 +203,32 @@ def _numbers(job_id: UUID) -> Query:
     return Query(
         PacketTable.ENTITY_SET,
         (PacketTable.SEQUENCE_NUMBER,),
-        eq(PacketTable.JOB_VALUE, job_id) & eq(PacketTable.STATE, ACTIVE),
+        _of(job_id),
         (PacketTable.SEQUENCE_NUMBER, PacketTable.ID),
     )
+
+
+def _payloads(where: Filter) -> Query:
+    return Query(
+        PacketTable.ENTITY_SET,
+        (PacketTable.ID, PacketTable.SEQUENCE_NUMBER, PacketTable.CHANGES_JSON, PacketTable.FULL_JSON),
+        where,
+        (PacketTable.SEQUENCE_NUMBER, PacketTable.ID),
+    )
+
+
+def _of(job_id: UUID) -> Filter:
+    """Only active rows count."""
+    return eq(PacketTable.JOB_VALUE, job_id) & eq(PacketTable.STATE, ACTIVE)
+
+
+def _differ(packets: Iterator[Packet]) -> bool:
+    digests: dict[int | None, bytes] = {}
+    for packet in packets:
+        digest = _digest(packet)
+        if digests.setdefault(packet.sequence_number, digest) != digest:
+            return True
+    return False
 
 
 def _numbers_on(rows: Sequence[Row]) -> Iterator[int]:
