@@ -5,6 +5,7 @@ Redis holds nothing that cannot be lost: wiped at any moment, it fills again fro
 """
 
 from datetime import timedelta
+from hashlib import sha256
 
 from config.celery import QUEUE
 
@@ -25,3 +26,39 @@ CELERY_QUEUE = QUEUE
 
 CELERY_UNACKED = "unacked"
 """Hash: messages that a worker has taken and not acknowledged (Celery's)."""
+
+THROTTLE_CEILING_TTL = timedelta(hours=1)
+"""Of `throttle_ceiling`, renewed whenever it is written."""
+
+
+def throttle_user(url: str, client_id: str | None) -> str:
+    """Name the application user whose limits are shared: short, and the same in every process of the fleet.
+
+    Args:
+        url: The environment.
+        client_id: The application; None for a system-assigned managed identity.
+    """
+    return sha256(f"{url} {client_id or ''}".encode()).hexdigest()[:16]
+
+
+def throttle_pause(user: str) -> str:
+    """Text: because of which limit nobody may send. Lives as long as the pause."""
+    return f"jobworker:throttle:{user}:pause"
+
+
+def throttle_inflight(user: str) -> str:
+    """Sorted set: requests on their way, scored with the instant (Redis's clock, ms) from which they are given up.
+
+    Lives as long as the youngest of them may take.
+    """
+    return f"jobworker:throttle:{user}:inflight"
+
+
+def throttle_pace(user: str) -> str:
+    """Hash: the token bucket, while the fleet is paced. Lives for one window of the limits after the last cause."""
+    return f"jobworker:throttle:{user}:pace"
+
+
+def throttle_ceiling(user: str) -> str:
+    """Hash: how many requests at a time Dataverse recommends, and what a concurrency 429 has lowered it to."""
+    return f"jobworker:throttle:{user}:ceiling"
