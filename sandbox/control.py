@@ -6,6 +6,7 @@ For peers on this machine only; it is no part of what is imitated.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import json
 from collections.abc import Awaitable, Callable
@@ -19,9 +20,11 @@ from starlette.routing import Route
 from sandbox.arrivals import Arrivals
 from sandbox.audit import Audit, label_of
 from sandbox.clock import iso_instant
+from sandbox.database import Snapshot
 from sandbox.entra.applications import NEIGHBOUR, Applications
 from sandbox.environment import Environment
 from sandbox.faults import FaultRule, Faults
+from sandbox.judgement import judge
 from sandbox.limits import LimitSizes, Protection
 from sandbox.seed.load import Loaded, load
 from sandbox.seed.scenario import Scenario
@@ -62,7 +65,6 @@ class Control:
             "/expected": self._expected,
             "/overview": self._overview,
             "/audit": self._audit,
-            "/judgement": self._judgement,
             "/stats": self._stats,
             "/faults": self._faults_report,
         }
@@ -77,6 +79,7 @@ class Control:
         }
         return [
             Route("/seed", _guarded(self._seed), methods=["POST"]),
+            Route("/judgement", _guarded(self._judgement), methods=["GET"]),
             *(Route(path, _guarded(_answering(handler, _query)), methods=["GET"]) for path, handler in reads.items()),
             *(Route(path, _guarded(_answering(handler, _body)), methods=["POST"]) for path, handler in changes.items()),
         ]
@@ -125,8 +128,9 @@ class Control:
         limit = min(int(given.get("limit", 1000)), _MOST_CHANGES)
         return {"changes": Audit(self.environment.database).changes(int(given.get("after", 0)), limit)}
 
-    def _judgement(self, _given: dict[str, Any]) -> Any:
-        return Audit(self.environment.database).judgement()
+    async def _judgement(self, _request: Request) -> Response:
+        with contextlib.closing(Snapshot(self.environment.database.path)) as snapshot:
+            return JSONResponse(await asyncio.to_thread(judge, snapshot))
 
     def _stats(self, _given: dict[str, Any]) -> Any:
         return self.stats.report()

@@ -19,6 +19,7 @@ from sandbox.clock import Clock
 from sandbox.tables import TABLES
 
 _CACHE_KIB = 256 * 1024
+_MMAP = 256 * 1024 * 1024
 _FIRST_VERSION = 1_000_000
 
 
@@ -44,6 +45,29 @@ def fold(text: str | None) -> str | None:
     return None if text is None else str(text).casefold()
 
 
+class Snapshot:
+    """What is committed, for long questions from another thread: they keep nobody waiting.
+
+    Args:
+        path: The database file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+        )
+        self._connection.execute(f"PRAGMA mmap_size = {_MMAP}")
+        self._connection.execute("BEGIN")
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        return self._connection.execute(sql).fetchall()
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._connection.close()
+
+
 class Database:
     """The rows, in a file.
 
@@ -54,6 +78,7 @@ class Database:
     """
 
     def __init__(self, path: Path, clock: Clock, *, durable: bool = False) -> None:
+        self.path = path
         self.clock = clock
         self.actor = SANDBOX
         self.wrote_status = False
@@ -71,7 +96,7 @@ class Database:
             f"synchronous = {synchronous}",
             f"cache_size = -{_CACHE_KIB}",
             "temp_store = MEMORY",
-            "mmap_size = 268435456",
+            f"mmap_size = {_MMAP}",
             "wal_autocheckpoint = 4000",
             "recursive_triggers = OFF",
         ):
@@ -142,6 +167,15 @@ class Database:
             yield
         finally:
             self.actor = before
+
+    @contextmanager
+    def roomy(self) -> Iterator[None]:
+        """Sort on disk inside, for what is too much to be sorted in memory."""
+        self._connection.execute("PRAGMA temp_store = FILE")
+        try:
+            yield
+        finally:
+            self._connection.execute("PRAGMA temp_store = MEMORY")
 
     @contextmanager
     def loading(self) -> Iterator[None]:

@@ -43,9 +43,7 @@ def load(database: Database, scenario: Scenario, user: int) -> Iterator[Loaded]:
             yield loaded
     finally:
         if bulk:
-            for name in schema.INDEXES:
-                database.execute(schema.create_index(name))
-            database.script(schema.statistics_ddl())
+            _build_indexes(database)
     yield loaded
 
 
@@ -60,6 +58,13 @@ def load_at_once(database: Database, scenario: Scenario, user: int) -> Loaded:
 def _drop_indexes(database: Database) -> None:
     for name in schema.INDEXES:
         database.execute(f"DROP INDEX IF EXISTS {name}")
+
+
+def _build_indexes(database: Database) -> None:
+    with database.roomy():
+        for name in schema.INDEXES:
+            database.execute(schema.create_index(name))
+    database.script(schema.statistics_ddl())
 
 
 def _insert(database: Database, portion: Portion) -> None:
