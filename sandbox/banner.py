@@ -32,6 +32,8 @@ class Details:
     neighbour_client_secret: str
     certificate_file: str
     federated_token_file: str
+    identity_endpoint: str
+    identity_header: str
     redis_url: str | None = None
 
     def json_line(self) -> str:

@@ -20,6 +20,7 @@ from rich.console import Console
 from sandbox.banner import Details, show_banner
 from sandbox.certificates import Certificates, issue_certificates, write_private
 from sandbox.entra.federation import WorkloadIssuer
+from sandbox.entra.managed_identity import PATH as IDENTITY_PATH
 from sandbox.limits import LimitSizes
 from sandbox.redis_server import RedisServer, RedisUnavailableError
 from sandbox.seed.load import load
@@ -163,6 +164,8 @@ def _details(made: Sandbox, certificates: Certificates, directory: Path, redis: 
         neighbour_client_secret=made.neighbour.secret,
         certificate_file=str(certificates.client_file),
         federated_token_file=str(token_file),
+        identity_endpoint=f"{made.url}{IDENTITY_PATH}",
+        identity_header=made.identity.header,
         redis_url=None if redis is None else redis.url,
     )
 

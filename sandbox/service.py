@@ -15,6 +15,7 @@ from sandbox.control import Control
 from sandbox.database import Database
 from sandbox.entra.applications import NEIGHBOUR, WORKER, Application, Applications
 from sandbox.entra.endpoints import Entra
+from sandbox.entra.managed_identity import ManagedIdentity
 from sandbox.entra.tokens import AccessTokens
 from sandbox.environment import Environment, make_environment
 from sandbox.exchange import Caller
@@ -37,6 +38,7 @@ class Sandbox:
         worker: The application the worker signs in as.
         neighbour: Another client of the same environment.
         seeder: The user who creates what is seeded.
+        identity: Signs the worker in where it has no credential.
         arrivals: Packets still to arrive.
         url: Where it is.
         authority: Where to sign in.
@@ -48,6 +50,7 @@ class Sandbox:
     worker: Application
     neighbour: Application
     seeder: Caller
+    identity: ManagedIdentity
     arrivals: Arrivals
     url: str
     authority: str
@@ -88,7 +91,13 @@ def build_sandbox(database_file: Path, port: int, sizes: LimitSizes, clock: Cloc
     control = Control(environment, applications, arrivals, protection, faults, stats, web_api, sizes)
     seeder = applications.caller(neighbour.client_id)
     assert seeder is not None  # noqa: S101 - registered with a user above
+    identity = ManagedIdentity(worker, tokens, audiences, clock, stats)
     app = Starlette(
-        routes=[Mount("/api/data", app=gateway), Mount("/sandbox", routes=control.routes()), *entra.routes()]
+        routes=[
+            Mount("/api/data", app=gateway),
+            Mount("/sandbox", routes=control.routes()),
+            *entra.routes(),
+            *identity.routes(),
+        ]
     )
-    return Sandbox(app, environment, applications, worker, neighbour, seeder, arrivals, url, authority)
+    return Sandbox(app, environment, applications, worker, neighbour, seeder, identity, arrivals, url, authority)

@@ -55,9 +55,11 @@ class InProcessHttp:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
 
-    def _answer(self, method: str, url: str, data: Any = None, **_: Any) -> Any:
-        body = urlencode(data or {}).encode()
-        reply = self._driver.send(method, url.removeprefix(ORIGIN), body)
+    def _answer(
+        self, method: str, url: str, data: Any = None, params: Any = None, headers: Any = None, **_: Any
+    ) -> Any:
+        target = f"{url.removeprefix(ORIGIN)}?{urlencode(params or {})}"
+        reply = self._driver.send(method, target, urlencode(data or {}).encode(), headers)
 
         class Answer:
             status_code = reply.status
@@ -112,6 +114,29 @@ def test_msal_signs_in_with_a_federated_token(driver: Driver) -> None:
     driver.sandbox.applications.add_federated(driver.sandbox.worker, issuer.credential())
     token = msal_token(driver, {"client_assertion": issuer.token})
     assert who_am_i(driver, token["access_token"]).status == 200
+
+
+def test_msal_signs_in_with_a_managed_identity(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IDENTITY_ENDPOINT", f"{ORIGIN}/msi/token")
+    monkeypatch.setenv("IDENTITY_HEADER", driver.sandbox.identity.header)
+    driver.wall[0] = time.time()
+    client = msal.ManagedIdentityClient(msal.SystemAssignedManagedIdentity(), http_client=InProcessHttp(driver))
+    token = client.acquire_token_for_client(resource=ORIGIN)
+    assert who_am_i(driver, token["access_token"]).document["UserId"]
+
+
+@pytest.mark.parametrize(
+    ("header", "query", "status"),
+    [
+        (None, f"resource={ORIGIN}", 401),
+        ("right", "resource=https://elsewhere.example", 400),
+        ("right", f"resource={ORIGIN}&client_id=somebody", 400),
+        ("right", f"resource={ORIGIN}", 200),
+    ],
+)
+def test_a_managed_identity_is_kept_from_others(driver: Driver, header: str | None, query: str, status: int) -> None:
+    headers = {"X-IDENTITY-HEADER": driver.sandbox.identity.header} if header else {}
+    assert driver.send("GET", f"/msi/token?{query}", b"", headers).status == status
 
 
 def test_a_token_is_told_with_its_lifetime(driver: Driver) -> None:
