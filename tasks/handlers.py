@@ -23,7 +23,8 @@ class PermanentError(Exception):
 
     Args:
         message: One sentence for a person. It stands in the response document: no secret, no packet content.
-        reason: A stable name for programs, in snake_case; a metric label, so keep the set of them small.
+        reason: A stable name for programs, in snake_case, at most 64 characters; a metric label, so keep the set of
+            them small. What is no such name counts as ``handler_rejected``.
     """
 
     def __init__(self, message: str, reason: str = Reason.HANDLER_REJECTED) -> None:

@@ -1,5 +1,6 @@
 """Runs a handler on a claimed job and turns whatever happens into an ending. Settles nothing."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,6 +14,9 @@ from tasks.model import Claim, ClaimVerdict, Job, JobStatus, Packet, Reason
 from tasks.response import HandlerError
 
 log = structlog.get_logger(__name__)
+
+REASON = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+"""What a handler's own reason looks like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ def _run(
     try:
         result = checked_result(handler(job, _once_each(packets)))
     except PermanentError as error:
-        return Ending(JobStatus.FAILED, error.reason, name, error=_described(error))
+        return Ending(JobStatus.FAILED, _reason(error), name, error=_described(error))
     except SoftTimeLimitExceeded as error:
         described = HandlerError(type(error).__name__, "The handler did not end within the time limit.")
         raise OutOfTimeError(_failed(claim, name, described, max_attempts)) from error
@@ -93,8 +97,18 @@ def _failed(claim: Claim, handler: str, error: HandlerError, max_attempts: int) 
     return TryAgain(handler, error)
 
 
+def _reason(error: PermanentError) -> str:
+    """Give the handler's own reason, unless it is no name: it becomes a metric label and a name for programs."""
+    reason = str(getattr(error, "reason", ""))  # a subclass may never have set it
+    return reason if REASON.fullmatch(reason) else Reason.HANDLER_REJECTED
+
+
 def _described(error: Exception) -> HandlerError:
-    return HandlerError(type(error).__name__, str(error) or type(error).__name__)
+    name = type(error).__name__
+    try:
+        return HandlerError(name, str(error) or name)
+    except Exception as worse:  # a handler's exception may fail even at being read, and must not take others with it
+        return HandlerError(name, f"{name}, whose message cannot be read ({type(worse).__name__})")
 
 
 def _once_each(packets: Callable[[], Iterator[Packet]]) -> Iterator[Packet]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
 
-from tasks.model import Claim, ClaimVerdict, JobStatus, Reason
+from tasks.model import OPEN_STATUSES, Claim, ClaimVerdict, JobStatus, Reason
 
 SCHEMA = "jobworker/1"
 """Version of the documents; a claim is ours only if it names it."""
@@ -22,6 +22,12 @@ MAX_MISSING_LISTED = 100
 MAX_ERROR_LENGTH = 2_000
 LIST_LIMITS = (1_000, 100, 10, 0)
 """How many items of each list a result keeps, tried one after the other until the document fits."""
+
+MAX_ATTEMPT = 1_000_000
+"""No claim of ours counts further; a document that does was made by somebody else."""
+
+CLAIMED_FROM = {status.label: status for status in OPEN_STATUSES}
+"""What a job may have been before it was claimed."""
 
 MESSAGES: dict[str, str] = {
     Reason.DEACTIVATED: "The job was deactivated, so nothing was done.",
@@ -110,9 +116,9 @@ def read_claim(text: str | None) -> Claim | None:
     try:
         return Claim(
             worker=_text(document["worker"]),
-            attempt=_positive(document["attempt"]),
+            attempt=_attempt(document["attempt"]),
             lease_expires_at=parse_instant(_text(document["lease_expires_at"])),
-            claimed_from=JobStatus[_text(document["claimed_from"]).upper()],
+            claimed_from=CLAIMED_FROM[_text(document["claimed_from"])],
             verdict=ClaimVerdict(document["verdict"]),
             reason=_text(document["reason"]),
         )
@@ -130,7 +136,7 @@ def read_settled_by(text: str | None) -> tuple[str, int] | None:
     if "finished_at" not in document:
         return None
     try:
-        return _text(document["worker"]), _positive(document["attempt"])
+        return _text(document["worker"]), _attempt(document["attempt"])
     except (KeyError, ValueError, TypeError):
         return None
 
@@ -143,11 +149,14 @@ def write_response(response: Response) -> str:
         cut, each with a count of what was left out.
     """
     document = _document(response)
-    text = _dump(document)
-    for limit in LIST_LIMITS:
-        if utf16_length(text) <= MAX_LENGTH:
-            return text
-        text = _dump({**document, "result": _cut(response.result, limit)})
+    try:
+        text = _dump(document)
+        for limit in LIST_LIMITS:
+            if utf16_length(text) <= MAX_LENGTH:
+                return text
+            text = _dump({**document, "result": _cut(response.result, limit)})
+    except RecursionError:
+        return _dump({**document, "result": {"left_out": "the whole result, which was nested too deeply"}})
     if utf16_length(text) <= MAX_LENGTH:
         return text
     return _dump({**document, "result": {"left_out": "the whole result, which was too long"}})
@@ -244,7 +253,7 @@ def _text(value: Any) -> str:
     return value
 
 
-def _positive(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+def _attempt(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_ATTEMPT:
         raise ValueError(value)
     return value

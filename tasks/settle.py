@@ -201,16 +201,28 @@ class Settler:
             return
         settling = False
         try:
+            missing = self._missing(held, look)
             outcomes, kept = self._handle(held)
             settling = True
-            self._settle(kept, outcomes, look)
+            self._settle(kept, outcomes, missing, look)
         except BaseException:
             # Once settlements are on their way only their leases may decide; before, every job can go on elsewhere.
             if not settling:
                 self._hand_back([(one, look.now) for one in held])
             raise
 
-    def _handle(self, held: Sequence[Held]) -> tuple[list[Ending | TryAgain | None], Sequence[Held | None]]:
+    def _missing(self, held: Sequence[Held], look: Look) -> Mapping[UUID, MissingPackets]:
+        """Find out which packets never came, before any handler runs: an error here must not undo another's work."""
+        jobs = [one.job for one in held if one.claim.reason == Reason.PACKETS_MISSING]
+        partly = [job.id for job in jobs if _count(look, job).numbered]
+        numbers = self.store.sequence_numbers(partly) if partly else {}
+        return {
+            job.id: missing_packets(numbers.get(job.id, iter(())), job.expected_packets)
+            for job in jobs
+            if job.expected_packets is not None
+        }
+
+    def _handle(self, held: Sequence[Held]) -> tuple[list[Ending | TryAgain | None], list[Held]]:
         """Carry out each claim in turn; the jobs after one that ran out of time have no outcome."""
         outcomes: list[Ending | TryAgain | None] = [None] * len(held)
         with self.leases.keep(held) as kept:
@@ -222,27 +234,32 @@ class Settler:
                         log.warning("handler_out_of_time")
                         outcomes[position] = struck.outcome
                         break
-        return outcomes, kept.current()
+        # A claim whose renewal failed may be ours all the same: whoever writes under it next will be told.
+        return outcomes, [now or first for now, first in zip(kept.current(), held, strict=True)]
 
     def _end(self, one: Held) -> Ending | TryAgain:
         return end(one.job, one.claim, self.handlers, lambda: self.store.packets(one.job.id), self.policy.max_attempts)
 
-    def _settle(self, kept: Sequence[Held | None], outcomes: Sequence[Ending | TryAgain | None], look: Look) -> None:
+    def _settle(
+        self,
+        kept: Sequence[Held],
+        outcomes: Sequence[Ending | TryAgain | None],
+        missing: Mapping[UUID, MissingPackets],
+        look: Look,
+    ) -> None:
         endings: list[tuple[Held, Ending]] = []
         handed_back: list[tuple[Held, datetime]] = []
         now = self.store.now()
         for held, outcome in zip(kept, outcomes, strict=True):
-            match held, outcome:
-                case None, _:
-                    continue  # taken over while the handler ran: its new holder settles it
-                case Held(), Ending():
+            match outcome:
+                case Ending():
                     endings.append((held, outcome))
-                case Held(), TryAgain():
+                case TryAgain():
                     handed_back.append((held, now + self._rest(held)))
-                case Held(), None:
+                case None:
                     handed_back.append((held, now))
+        self._write(endings, missing, look)
         self._hand_back(handed_back)
-        self._write(endings, look)
 
     def _rest(self, held: Held) -> timedelta:
         return min(RETRY_DELAY * held.claim.attempt, self.policy.lease)
@@ -256,23 +273,14 @@ class Settler:
             log.info("job_handed_back", job_id=str(one.job.id), attempt=one.claim.attempt, written=renewed is not None)
             self.hints.look_again(one.job.id, at if renewed else one.claim.lease_expires_at)
 
-    def _write(self, endings: Sequence[tuple[Held, Ending]], look: Look) -> None:
+    def _write(
+        self, endings: Sequence[tuple[Held, Ending]], missing: Mapping[UUID, MissingPackets], look: Look
+    ) -> None:
         if not endings:
             return
-        missing = self._missing([held.job for held, ending in endings if ending.reason == Reason.PACKETS_MISSING], look)
         settlements = [self._settlement(held, ending, missing.get(held.job.id), look) for held, ending in endings]
         for settlement, outcome in zip(settlements, self.store.settle(settlements), strict=True):
             self._note(settlement, outcome, look)
-
-    def _missing(self, jobs: Sequence[Job], look: Look) -> Mapping[UUID, MissingPackets]:
-        """Find out which packets never came, asking Dataverse only about jobs of which some did."""
-        partly = [job.id for job in jobs if _count(look, job).numbered]
-        numbers = self.store.sequence_numbers(partly) if partly else {}
-        return {
-            job.id: missing_packets(numbers.get(job.id, iter(())), job.expected_packets)
-            for job in jobs
-            if job.expected_packets is not None
-        }
 
     def _settlement(self, held: Held, ending: Ending, missing: MissingPackets | None, look: Look) -> Settlement:
         count = _count(look, held.job)

@@ -23,7 +23,7 @@ from tasks.response import (
     write_claim,
     write_response,
 )
-from tests.builders import NOW
+from tests.builders import NOW, a_claim
 
 CHECKER = jsonschema.Draft202012Validator(schema(), format_checker=jsonschema.FormatChecker())
 KEYS = [
@@ -35,10 +35,11 @@ KEYS = [
 instants = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)).map(  # noqa: DTZ001 - made aware next
     lambda instant: instant.replace(tzinfo=UTC, microsecond=instant.microsecond // 1000 * 1000)
 )
-texts = st.text(min_size=1, max_size=60)
+anything = st.characters(exclude_categories=[])  # lone surrogates as well
+texts = st.text(anything, min_size=1, max_size=60)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=30),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(anything, max_size=30),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(anything, max_size=8), inner, max_size=4),
     max_leaves=12,
 )
 responses = st.builds(
@@ -54,12 +55,12 @@ responses = st.builds(
     started_at=instants,
     finished_at=instants,
     handler=st.none() | texts,
-    result=st.none() | st.dictionaries(st.text(max_size=8), json_values, max_size=4),
-    error=st.none() | st.builds(HandlerError, texts, st.text(max_size=3000)),
+    result=st.none() | st.dictionaries(st.text(anything, max_size=8), json_values, max_size=4),
+    error=st.none() | st.builds(HandlerError, texts, st.text(anything, max_size=3000)),
 )
 claims = st.builds(
     Claim,
-    worker=texts.filter(lambda text: text.encode("utf-8", "replace").decode() == text),
+    worker=st.text(min_size=1, max_size=60),
     attempt=st.integers(1, 200),
     lease_expires_at=instants,
     claimed_from=st.sampled_from([JobStatus.WAITING, JobStatus.READY]),
@@ -86,10 +87,12 @@ def a_response(**changed: Any) -> Response:
 
 @given(responses)
 def test_every_response_fits_the_schema_and_keeps_the_order_of_its_keys(response: Response) -> None:
-    document = json.loads(write_response(response))
+    text = write_response(response)
+    document = json.loads(text)
 
     CHECKER.validate(document)
     assert list(document) == KEYS
+    assert json.loads(text.encode("utf-8")) == document
 
 
 @given(claims)
@@ -128,6 +131,58 @@ def test_a_claim_with_a_key_that_is_missing_or_odd_is_not_ours(claim: Claim, key
 
 
 @pytest.mark.parametrize(
+    "changed",
+    [
+        {"claimed_from": "Processing"},
+        {"claimed_from": "Succeeded"},
+        {"claimed_from": "waiting"},
+        {"attempt": 10**9},
+        {"attempt": 1.0},
+        {"lease_expires_at": "2026-01-01T00:00:00"},
+        {"schema": "jobworker/2"},
+    ],
+)
+def test_a_claim_that_we_would_never_write_is_not_ours(changed: dict[str, Any]) -> None:
+    document = json.loads(write_claim(a_claim()))
+    assert read_claim(json.dumps(document)) is not None
+
+    assert read_claim(json.dumps({**document, **changed})) is None
+
+
+@given(
+    st.fixed_dictionaries(
+        {"schema": st.just(SCHEMA)},
+        optional={
+            "worker": json_values | texts,
+            "attempt": json_values | st.integers(),
+            "lease_expires_at": json_values
+            | st.sampled_from(["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]),
+            "claimed_from": json_values | st.sampled_from(["Waiting", "Ready"]),
+            "verdict": json_values | st.sampled_from(["skip", "fail", "handle"]),
+            "reason": json_values | texts,
+            "finished_at": json_values,
+        },
+    )
+)
+def test_whatever_stands_under_our_schema_is_read_without_an_error(document: dict[str, Any]) -> None:
+    text = json.dumps(document)
+    claim = read_claim(text)
+    settled_by = read_settled_by(text)
+
+    if claim is not None:
+        assert (claim.worker, claim.attempt) == (document["worker"], document["attempt"])
+        assert claim.lease_expires_at < NOW or claim.lease_expires_at > NOW
+    if settled_by is not None:
+        assert settled_by == (document["worker"], document["attempt"])
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[" * 100_000, "1" * 5_000, "null", '{"schema": {}}', "\ud800"])
+def test_what_is_no_document_is_nobodys(text: str | None) -> None:
+    assert read_claim(text) is None
+    assert read_settled_by(text) is None
+
+
+@pytest.mark.parametrize(
     "result",
     [
         {"rows": ["x" * 50] * 100_000},
@@ -144,6 +199,18 @@ def test_a_result_that_is_too_long_is_cut_and_stays_valid(result: dict[str, Any]
     document = json.loads(text)
     CHECKER.validate(document)
     assert "left" in json.dumps(document["result"])
+
+
+@pytest.mark.parametrize("padding", [0, 1_100_000])
+def test_a_result_that_is_nested_too_deeply_is_left_out(padding: int) -> None:
+    deep: list[Any] = ["x" * padding]
+    for _ in range(5_000):
+        deep = [deep]
+
+    document = json.loads(write_response(a_response(result={"deep": deep})))
+
+    CHECKER.validate(document)
+    assert document["result"] == {"left_out": "the whole result, which was nested too deeply"}
 
 
 def test_a_result_that_just_fits_is_not_cut() -> None:
