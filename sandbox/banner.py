@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from rich.console import Console
 from rich.panel import Panel
@@ -27,13 +27,13 @@ class Details:
     authority: str
     tenant_id: str
     client_id: str
-    client_secret: str
+    client_secret: str = field(repr=False)
     neighbour_client_id: str
-    neighbour_client_secret: str
+    neighbour_client_secret: str = field(repr=False)
     certificate_file: str
     federated_token_file: str
     identity_endpoint: str
-    identity_header: str
+    identity_header: str = field(repr=False)
     redis_url: str | None = None
 
     def json_line(self) -> str:
