@@ -54,7 +54,6 @@ class Condition:
         return match is not None and int(match.group(1)) == version
 
 
-UNCONDITIONAL = Condition()
 ANY_VERSION = Condition(if_match="*")
 
 

@@ -73,7 +73,7 @@ def undeclared_navigation(name: str) -> DataverseError:
     )
 
 
-def direct_lookup_write(_name: str) -> DataverseError:
+def direct_lookup_write() -> DataverseError:
     """A lookup written by its value instead of by its navigation property."""
     return bad_query(
         "CRM do not support direct update of Entity Reference properties, Use Navigation properties instead."

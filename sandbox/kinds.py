@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-READS = frozenset({"retrieve", "query", "fetchxml", "aggregate", "changes", "whoami", "metadata", "function"})
 WRITES = frozenset({"create", "update", "delete", "action"})
 
 _WRITE_KINDS = {"PATCH": "update", "PUT": "update", "DELETE": "delete"}

@@ -23,6 +23,7 @@ _FREE_SHARE = 0.05
 IN_FLIGHT_GRACE = 0.05
 _CONCURRENCY_WAIT = 1.0
 _PENALTY_SHARE = 0.1
+_REMEMBERED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Protection:
         budget = self._budgets[user]
         budget.in_flight += 1
         now = self._now()
-        budget.named = [(sent, until) for sent, until in budget.named if until > now]
+        budget.named = [(sent, until) for sent, until in budget.named[-_REMEMBERED:] if until > now]
         return any(sent + IN_FLIGHT_GRACE < now for sent, _ in budget.named)
 
     def end(self, user: str, milliseconds: float) -> None:

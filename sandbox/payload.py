@@ -93,7 +93,7 @@ def _writable(table: Table, name: str, given: Any) -> Column:
             raise errors.not_imitated("creating a related row inside another")
         return lookup
     if column.kind in REFERENCES and given is not None:
-        raise errors.direct_lookup_write(name)
+        raise errors.direct_lookup_write()
     return column
 
 

@@ -8,8 +8,6 @@ from sandbox.errors import privilege_missing
 from sandbox.exchange import Caller
 from sandbox.tables import USER, Table
 
-VERBS = ("Read", "Create", "Write", "Delete")
-
 
 def privilege_name(verb: str, table: Table) -> str:
     """A privilege as the service calls it."""

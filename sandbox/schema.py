@@ -8,7 +8,7 @@ tombstones, running counts. No queries in here.
 
 from __future__ import annotations
 
-from sandbox.columns import TEXT, Column, Kind
+from sandbox.columns import Column, Kind
 from sandbox.tables import DETAIL, JOB, TABLES, USER, Table
 
 _COLUMN_TYPES = {
@@ -159,8 +159,3 @@ def all_ddl() -> str:
     """Everything a new database needs."""
     tables = "".join(table_ddl(table) for table in TABLES.values())
     return tables + index_ddl() + _BOOKS + TRIGGERS + statistics_ddl()
-
-
-def text_columns(table: Table) -> frozenset[str]:
-    """The columns whose comparison ignores case."""
-    return frozenset(column.name for column in table.columns if column.kind in TEXT)

@@ -34,7 +34,7 @@ class TransportExposingProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """The server ends: an idle client need not agree to it, as an orderly end of TLS would have it."""
-        cycle = cast("RequestResponseCycle | None", self.cycle)
+        cycle = cast(RequestResponseCycle | None, self.cycle)  # noqa: TC006 - a name in quotes looks unused
         if cycle is None or cycle.response_complete:
             self.transport.abort()
         else:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 from xml.etree.ElementTree import ParseError
 from xml.sax.saxutils import quoteattr
 
@@ -164,11 +164,6 @@ class FetchRunner:
         inner = f'<cookie page="{fetch.page}"{place}>{ids}</cookie>'
         encoded = quote(quote(inner, safe=""), safe="")
         return f'<cookie pagenumber="{fetch.page + 1}" pagingcookie={quoteattr(encoded)} istracking="False" />'
-
-
-def decode_cookie(cookie: str) -> str:
-    """What a client puts into `paging-cookie`, from the annotation that it got."""
-    return unquote(unquote(fromstring(cookie).get("pagingcookie", "")))
 
 
 def _check_paging(fetch: Fetch) -> None:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from sandbox import literals
@@ -13,8 +12,7 @@ from sandbox.columns import GUIDS, TEXT, WHOLE_NUMBERS, Column, Kind
 from sandbox.database import fold
 from sandbox.errors import bad_query, unknown_property
 from sandbox.odata.scope import Located, Scope
-from sandbox.odata.syntax import And, Call, Compare, Literal, Member, Node, Not, Or, Scoped, Values, parse_filter
-from sandbox.tables import TABLES
+from sandbox.odata.syntax import And, Call, Compare, Literal, Member, Node, Not, Or, Scoped, Values
 
 _SQL_OPERATORS = {"eq": "=", "ne": "<>", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _MIRRORED = {"eq": "eq", "ne": "ne", "gt": "lt", "ge": "le", "lt": "gt", "le": "ge"}
@@ -38,22 +36,6 @@ class Sql:
 
 
 ALWAYS = Sql("1")
-
-
-@dataclass(frozen=True, slots=True)
-class Filtered:
-    """A compiled `$filter`: what to read from, and the condition."""
-
-    source: str
-    condition: Sql
-
-
-@lru_cache(maxsize=2048)
-def compile_filter(table: str, text: str) -> Filtered:
-    """The condition of a `$filter` over a table, and the joins it needs."""
-    scope = Scope(TABLES[table])
-    condition = condition_of(parse_filter(text), scope)
-    return Filtered(scope.source, condition)
 
 
 def condition_of(node: Node, scope: Scope) -> Sql:

@@ -17,7 +17,6 @@ from sandbox.tables import (
     PROJECT_CLIENT_TYPE,
     READY,
     SKIPPED,
-    STATUS_LABELS,
     SUCCEEDED,
     WAITING,
 )
@@ -82,11 +81,6 @@ class JobKind:
     reason: str
     weight: float = 1.0
     arrives: bool = field(default=False)
-
-    @property
-    def status_label(self) -> str:
-        """The status it must end in, as people read it."""
-        return STATUS_LABELS[self.status]
 
 
 def _count(source: random.Random) -> int:

@@ -1,11 +1,11 @@
 """FetchXML: aggregates, links, conditions, paging, and what it leaves out."""
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
+from defusedxml.ElementTree import fromstring
 
-from sandbox.fetchxml.run import decode_cookie
 from tests.unit.sandbox.inprocess import READY, WAITING, Driver, Reply
 
 JOBS = "msdyn_integrationjobs"
@@ -27,6 +27,11 @@ def condition(attribute: str, operator: str, *values: str) -> str:
 def numbers(reply: Reply) -> list[Any]:
     assert reply.status == 200, reply.body
     return sorted(row["msdyn_sequencenumber"] for row in reply.rows)
+
+
+def decode_cookie(cookie: str) -> str:
+    """What a client puts into `paging-cookie`, from the annotation that it got."""
+    return unquote(unquote(fromstring(cookie).get("pagingcookie", "")))
 
 
 COUNT = """
