@@ -60,8 +60,8 @@ def test_query_options(driver: Driver, option: str, text: str) -> None:
 
 
 STEPS = [
-    JOBS, f"{JOBS}({KEY})", "$ref", "$count", "(", ")", "/", "$batch", "$1", "WhoAmI", "EntityDefinitions", "Attributes",
-    "$metadata", "msdyn_name", "Microsoft.Dynamics.CRM.CreateMultiple",
+    JOBS, f"{JOBS}({KEY})", "$ref", "$count", "(", ")", "/", "$batch", "$1", "WhoAmI", "EntityDefinitions",
+    "Attributes", "$metadata", "msdyn_name", "Microsoft.Dynamics.CRM.CreateMultiple",
 ]  # fmt: skip
 PATHS = st.one_of(TEXTS, st.lists(st.sampled_from(STEPS), max_size=5).map("/".join))
 METHODS = st.sampled_from(["GET", "POST", "PATCH", "PUT", "DELETE", "HEAD"])
