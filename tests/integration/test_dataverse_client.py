@@ -58,7 +58,9 @@ WAYS_IN: WaysIn = {
     "client_certificate": lambda application, ready: client_certificate(
         application, Path(ready["certificate_file"]), None
     ),
-    "workload_identity": lambda application, ready: workload_identity(application, Path(ready["federated_token_file"])),
+    "workload_identity": lambda application, ready: workload_identity(
+        application, Path(ready["federated_token_file"]), {}
+    ),
 }
 
 

@@ -6,7 +6,6 @@ from worker.dataverse.signin.entra import (
     client_certificate,
     client_credentials,
     client_secret,
-    federated_token_file,
     workload_identity,
 )
 from worker.dataverse.signin.managed import managed_identity
@@ -19,7 +18,6 @@ __all__ = [
     "client_certificate",
     "client_credentials",
     "client_secret",
-    "federated_token_file",
     "managed_identity",
     "workload_identity",
 ]

@@ -91,30 +91,20 @@ def client_certificate(application: Application, file: Path, password: str | Non
     return lambda: application.sign_in(read_certificate(file, password))
 
 
-def workload_identity(application: Application, token_file: Path) -> SignIn:
+def workload_identity(application: Application, setting: Path | None, environment: Mapping[str, str]) -> SignIn:
     """Sign in with another issuer's token, read anew each time: it lasts an hour and is replaced before that.
 
     Args:
         application: Who signs in.
-        token_file: Where the cluster puts the token.
+        setting: The token's file, where the operator says so.
+        environment: The process's environment, in which a cluster says so.
     """
-    return lambda: application.sign_in({"client_assertion": lambda: _read_token(token_file)})
 
+    def sign_in() -> Issued:
+        file = _token_file(setting, environment)
+        return application.sign_in({"client_assertion": lambda: _read_token(file)})
 
-def federated_token_file(setting: Path | None, environment: Mapping[str, str]) -> Path:
-    """Choose the file of the federated token.
-
-    Args:
-        setting: What the operator set, if anything.
-        environment: The process's environment.
-
-    Raises:
-        SignInError: When neither says where it is.
-    """
-    named = setting or environment.get(FEDERATED_VARIABLE)
-    if not named:
-        raise SignInError(f"set {FEDERATED_SETTING}: the cluster does not set {FEDERATED_VARIABLE}.")
-    return Path(named)
+    return sign_in
 
 
 def client_credentials(
@@ -123,6 +113,13 @@ def client_credentials(
     """Sign in with a credential that never changes, as MSAL takes it."""
     application = Application(authority, client_id, scope, http_client)
     return lambda: application.sign_in(credential)
+
+
+def _token_file(setting: Path | None, environment: Mapping[str, str]) -> Path:
+    named = setting or environment.get(FEDERATED_VARIABLE)
+    if not named:
+        raise SignInError(f"set {FEDERATED_SETTING}: this host has no {FEDERATED_VARIABLE} either.")
+    return Path(named)
 
 
 def _read_token(file: Path) -> str:

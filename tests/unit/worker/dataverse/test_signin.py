@@ -26,7 +26,6 @@ from worker.dataverse.signin import (
     Application,
     client_certificate,
     client_secret,
-    federated_token_file,
     managed_identity,
     workload_identity,
 )
@@ -113,7 +112,7 @@ def test_a_renewed_certificate_is_read_anew(application: Application, entra: Fak
 def test_a_federated_token_signs_in_and_is_read_anew(
     application: Application, entra: FakeEntra, tmp_path: Path
 ) -> None:
-    sign_in = workload_identity(application, written(tmp_path, b"first.federated.token\n"))
+    sign_in = workload_identity(application, written(tmp_path, b"first.federated.token\n"), {})
     sign_in()
     written(tmp_path, b"second.federated.token")
     sign_in()
@@ -259,7 +258,7 @@ def test_every_mistake_with_a_certificate_file_names_its_setting(application: Ap
     ("sign_in", "setting"),
     [
         (lambda application, file: client_certificate(application, file, None), "JOBWORKER_AUTH__CERTIFICATE_FILE"),
-        (workload_identity, "JOBWORKER_AUTH__FEDERATED_TOKEN_FILE"),
+        (lambda application, file: workload_identity(application, file, {}), "JOBWORKER_AUTH__FEDERATED_TOKEN_FILE"),
     ],
     ids=["certificate", "federated token"],
 )
@@ -276,15 +275,19 @@ def test_a_federated_token_file_without_a_token_is_named(
     application: Application, tmp_path: Path, content: bytes
 ) -> None:
     with pytest.raises(SignInError, match="JOBWORKER_AUTH__FEDERATED_TOKEN_FILE"):
-        workload_identity(application, written(tmp_path, content))()
+        workload_identity(application, written(tmp_path, content), {})()
 
 
-def test_the_federated_token_is_where_the_operator_says_else_where_the_cluster_says() -> None:
-    environment = {"AZURE_FEDERATED_TOKEN_FILE": "/var/run/token"}
-    assert federated_token_file(Path("/mine"), environment) == Path("/mine")
-    assert federated_token_file(None, environment) == Path("/var/run/token")
+def test_the_federated_token_is_where_the_operator_says_else_where_the_cluster_says(
+    application: Application, entra: FakeEntra, tmp_path: Path
+) -> None:
+    ours = written(tmp_path, b"the.operators.token")
+    environment = {"AZURE_FEDERATED_TOKEN_FILE": str(_beside(tmp_path, "the.clusters.token"))}
+    workload_identity(application, ours, environment)()
+    workload_identity(application, None, environment)()
+    assert [form["client_assertion"] for form in entra.forms()] == ["the.operators.token", "the.clusters.token"]
     with pytest.raises(SignInError, match="JOBWORKER_AUTH__FEDERATED_TOKEN_FILE"):
-        federated_token_file(None, {})
+        workload_identity(application, None, {})()
 
 
 # Managed identity
@@ -338,7 +341,7 @@ def test_no_secret_and_no_token_is_logged_or_shown_at_any_level(
     ways = [
         client_secret(application, SECRET),
         client_certificate(application, written(tmp_path, key, ours.certificate_pem()), password),
-        workload_identity(application, _beside(tmp_path, federated)),
+        workload_identity(application, _beside(tmp_path, federated), {}),
     ]
     issued = [sign_in() for sign_in in ways]
     assertion = entra.forms()[1]["client_assertion"]
