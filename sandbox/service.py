@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -65,7 +66,13 @@ class Sandbox:
         self.database.close()
 
 
-def build_sandbox(database_file: Path, port: int, sizes: LimitSizes, clock: Clock | None = None) -> Sandbox:
+def build_sandbox(
+    database_file: Path,
+    port: int,
+    sizes: LimitSizes,
+    clock: Clock | None = None,
+    signing_key: RSAPrivateKey | None = None,
+) -> Sandbox:
     """Make a sandbox.
 
     Args:
@@ -73,6 +80,7 @@ def build_sandbox(database_file: Path, port: int, sizes: LimitSizes, clock: Cloc
         port: The port it will be served on; tokens are made for that address.
         sizes: The protection limits.
         clock: Its time.
+        signing_key: What its tokens are signed with; a new key when not given.
     """
     clock = clock or Clock()
     database = Database(database_file, clock)
@@ -81,7 +89,7 @@ def build_sandbox(database_file: Path, port: int, sizes: LimitSizes, clock: Cloc
     url, authority = f"https://localhost:{port}", f"https://localhost:{port}/{TENANT_ID}"
     audiences = frozenset(f"https://{host}:{port}" for host in ("localhost", "127.0.0.1", "[::1]"))
     stats = Stats()
-    tokens = AccessTokens(clock, f"{authority}/v2.0", TENANT_ID)
+    tokens = AccessTokens(clock, f"{authority}/v2.0", TENANT_ID, signing_key)
     protection, faults = Protection(clock.now, sizes), Faults()
     web_api = WebApi(environment, stats)
     arrivals = Arrivals(database)

@@ -24,13 +24,14 @@ class AccessTokens:
         clock: The sandbox's time.
         issuer: The `iss` of the tokens.
         tenant_id: The tenant's id.
+        key: What they are signed with; a new key when not given.
     """
 
-    def __init__(self, clock: Clock, issuer: str, tenant_id: str) -> None:
+    def __init__(self, clock: Clock, issuer: str, tenant_id: str, key: rsa.RSAPrivateKey | None = None) -> None:
         self._clock = clock
         self._issuer = issuer
         self._tenant_id = tenant_id
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._key = key or rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._key_id = uuid.uuid4().hex
         self._checked: dict[str, tuple[str, str, int]] = {}
         self.lifetime = LIFETIME

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 from sandbox.clock import Clock
 from sandbox.entra.applications import Application
 from sandbox.limits import LimitSizes
@@ -16,6 +18,8 @@ from sandbox.service import Sandbox, build_sandbox
 PORT = 8443
 ROOT = f"https://localhost:{PORT}/api/data/v9.2"
 START = 1_790_000_000.0
+SIGNING_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+"""Made once: making a key takes longer than most tests."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ def start(directory: Path, sizes: LimitSizes | None = None) -> Driver:
     """A fresh sandbox."""
     wall = [START]
     clock = Clock(lambda: wall[0])
-    return Driver(build_sandbox(directory / "rows.sqlite", PORT, sizes or LimitSizes(), clock), wall)
+    return Driver(build_sandbox(directory / "rows.sqlite", PORT, sizes or LimitSizes(), clock, SIGNING_KEY), wall)
 
 
 WAITING, READY, SKIPPED, PROCESSING, SUCCEEDED, FAILED = range(192350000, 192350006)
