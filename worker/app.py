@@ -4,7 +4,6 @@ from celery import Celery, signals
 
 from config.celery import celery_configuration
 from config.sources import Settings
-from worker.broker import use_patient_transport
 
 
 def make_app(settings: Settings) -> Celery:
@@ -13,7 +12,6 @@ def make_app(settings: Settings) -> Celery:
     Args:
         settings: The settings in force.
     """
-    use_patient_transport()
     app = Celery("jobworker", include=["tasks.celery_tasks"], set_as_current=True)
     app.conf.update(celery_configuration(settings))
     # Logging is configured already; without a receiver Celery would configure it its own way.

@@ -71,7 +71,7 @@ def test_metrics_tell_what_was_settled_and_found(service: Service) -> None:
     by_reason = Counter[str]()
     for sample, value in settled().items():
         by_reason[sample.partition('reason="')[2].partition('"')[0]] += int(value)
-    assert by_reason == judgement["by_reason"]
+    assert by_reason == Counter(judgement["by_reason"])  # counters start at zero, and zero is as good as absent
     found = sum(v for name, v in metrics_of(poller).items() if name.startswith("jobworker_poll_found_total{"))
     assert found >= 60
 

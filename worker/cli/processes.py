@@ -1,18 +1,27 @@
 """The commands that run a process of the service: `poll` and `work`."""
 
 import os
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
+import structlog
 import typer
 
 from config.logging import configure_logging
 from config.sources import Settings, load_settings
 
 MULTIPROC_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+UNRECOVERABLE = 1
+"""Celery's exit code after an error that it does not wait out."""
+
+PAUSE_SECONDS = 2.0
+"""Before a worker starts anew."""
 
 
 def poll(once: Annotated[bool, typer.Option("--once", help="Tick once, then exit.")] = False) -> None:
@@ -45,7 +54,20 @@ def work(
         from worker.work import run_worker  # noqa: PLC0415 - both variables must be set before it is imported
 
         exit_code = run_worker(settings)
+    if exit_code == UNRECOVERABLE:
+        _start_anew()
     raise typer.Exit(exit_code)
+
+
+def _start_anew() -> NoReturn:
+    """Replace this process by a fresh one, as an orchestrator would, under the same process id.
+
+    Celery's worker ends when Redis answers an error that it does not take for a lost connection: during a fail-over a
+    master answers as a read-only replica, and a Redis that is full refuses writes. Both pass.
+    """
+    structlog.get_logger(__name__).warning("worker_starts_anew", pause=PAUSE_SECONDS)
+    time.sleep(PAUSE_SECONDS)
+    os.execv(sys.executable, [sys.executable, "-m", "worker", *sys.argv[1:]])  # noqa: S606 - ourselves, no shell
 
 
 def prepared(settings: Settings) -> Settings:
@@ -64,4 +86,8 @@ def _multiprocess_metrics() -> Iterator[None]:
         for stale in directory.glob("*.db"):
             stale.unlink()
         os.environ[MULTIPROC_VARIABLE] = str(directory)
-        yield
+        try:
+            yield
+        finally:
+            if named is None:
+                del os.environ[MULTIPROC_VARIABLE]
