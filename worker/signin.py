@@ -1,25 +1,34 @@
 """Chooses how to sign in, as the settings say."""
 
+import os
+from collections.abc import Mapping
+from typing import assert_never
 from urllib.parse import urlsplit
 
 from config.settings import AuthSettings
 from config.sources import Settings
 from worker.dataverse.msal_http import MsalHttpClient
-from worker.dataverse.signin import PUBLIC_CLOUD, Tokens, client_credentials
+from worker.dataverse.signin import (
+    PUBLIC_CLOUD,
+    Application,
+    Tokens,
+    client_certificate,
+    client_secret,
+    managed_identity,
+    workload_identity,
+)
+from worker.dataverse.signin.tokens import SignIn
 from worker.dataverse.transport import tls_context
 
 
-def tokens_for(settings: Settings) -> Tokens:
+def tokens_for(settings: Settings, environment: Mapping[str, str] = os.environ) -> Tokens:
     """Make the token source of a process; it signs in when it is first asked.
 
     Args:
         settings: The settings in force.
+        environment: In which a cluster says where its identity's token is.
     """
-    auth = settings.auth
-    scope = f"{settings.dataverse.url}/.default"
-    http_client = MsalHttpClient(tls_context(settings.dataverse.ca_file))
-    secret = auth.client_secret.get_secret_value() if auth.client_secret else None
-    return Tokens(client_credentials(authority_of(auth), auth.client_id or "", secret, scope, http_client))
+    return Tokens(_way_in(settings, environment))
 
 
 def authority_of(auth: AuthSettings) -> str:
@@ -28,3 +37,26 @@ def authority_of(auth: AuthSettings) -> str:
         return f"{PUBLIC_CLOUD}/{auth.tenant_id}"
     has_tenant = bool(urlsplit(auth.authority).path.strip("/"))
     return auth.authority if has_tenant else f"{auth.authority}/{auth.tenant_id}"
+
+
+def _way_in(settings: Settings, environment: Mapping[str, str]) -> SignIn:
+    """Choose by the method; that a method has what it needs, the settings have made sure of."""
+    auth, url = settings.auth, settings.dataverse.url
+    http_client = MsalHttpClient(tls_context(settings.dataverse.ca_file))
+    if auth.method == "managed_identity":
+        return managed_identity(auth.client_id, url, http_client)
+    application = Application(authority_of(auth), auth.client_id or "", f"{url}/.default", http_client)
+    match auth.method:
+        case "client_secret":
+            assert auth.client_secret is not None  # noqa: S101 - validated
+            return client_secret(application, auth.client_secret.get_secret_value())
+        case "client_certificate":
+            assert auth.certificate_file is not None  # noqa: S101 - validated
+            password = auth.certificate_password
+            return client_certificate(
+                application, auth.certificate_file, password.get_secret_value() if password else None
+            )
+        case "workload_identity":
+            return workload_identity(application, auth.federated_token_file, environment)
+        case never:
+            assert_never(never)

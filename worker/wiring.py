@@ -19,7 +19,9 @@ from tasks.rules import Policy
 from tasks.settle import Settler
 from worker.app import make_app
 from worker.dataverse.client import DataverseClient
-from worker.dataverse.throttle import LocalThrottle
+from worker.dataverse.fleet import DOCUMENTED, FleetState
+from worker.dataverse.shared_throttle import SharedThrottle
+from worker.dataverse.throttle import Wait
 from worker.dataverse.transport import Transport, tls_context
 from worker.health import Check
 from worker.hints import QueueHints
@@ -36,9 +38,13 @@ from worker.poller.sweep import Sweep
 from worker.poller.triage import Triage
 from worker.queue import JobQueue
 from worker.redis_client import connect
+from worker.redis_keys import throttle_user
 from worker.signin import tokens_for
 from worker.store.jobs import DataverseJobStore
 from worker.store.questions import PollQuestions
+
+HOLD_TIMEOUTS = 2
+"""A request of a process that died counts as ended after so many time-outs."""
 
 REACH_SECONDS = 5.0
 """How long a probe waits for Dataverse."""
@@ -65,9 +71,7 @@ def policy_from(jobs: JobsSettings) -> Policy:
     )
 
 
-def dataverse_client(
-    settings: Settings, metrics: DataverseMetrics, wait: Callable[[float], object] = time.sleep
-) -> DataverseClient:
+def dataverse_client(settings: Settings, metrics: DataverseMetrics, wait: Wait = time.sleep) -> DataverseClient:
     """Make this process's client; it connects when it is first used.
 
     Args:
@@ -80,7 +84,7 @@ def dataverse_client(
         dataverse.url,
         dataverse.api_version,
         tokens_for(settings),
-        LocalThrottle(wait),
+        _throttle(settings, wait),
         metrics,
         timeout=dataverse.timeout.total_seconds(),
         ca_file=dataverse.ca_file,
@@ -184,3 +188,16 @@ def _questions(settings: Settings, store: PollQuestions, queue: JobQueue, metric
 def _horizon(settings: Settings) -> timedelta:
     """How far ahead a next look is worth a hint: the next sweep but one would find it anyway."""
     return settings.poll.sweep_interval * 2
+
+
+def _throttle(settings: Settings, wait: Wait) -> SharedThrottle:
+    """Share the limits of our user with every process that signs in as it."""
+    dataverse = settings.dataverse
+    fleet = FleetState(
+        connect(settings.redis),
+        throttle_user(dataverse.url, settings.auth.client_id),
+        most=dataverse.max_connections,
+        hold_seconds=dataverse.timeout.total_seconds() * HOLD_TIMEOUTS,
+        limits=DOCUMENTED,
+    )
+    return SharedThrottle(fleet, wait)

@@ -4,7 +4,6 @@ from worker.dataverse.signin.entra import (
     PUBLIC_CLOUD,
     Application,
     client_certificate,
-    client_credentials,
     client_secret,
     workload_identity,
 )
@@ -16,7 +15,6 @@ __all__ = [
     "Application",
     "Tokens",
     "client_certificate",
-    "client_credentials",
     "client_secret",
     "managed_identity",
     "workload_identity",

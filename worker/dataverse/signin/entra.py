@@ -107,14 +107,6 @@ def workload_identity(application: Application, setting: Path | None, environmen
     return sign_in
 
 
-def client_credentials(
-    authority: str, client_id: str, credential: Any, scope: str, http_client: MsalHttpClient
-) -> SignIn:
-    """Sign in with a credential that never changes, as MSAL takes it."""
-    application = Application(authority, client_id, scope, http_client)
-    return lambda: application.sign_in(credential)
-
-
 def _token_file(setting: Path | None, environment: Mapping[str, str]) -> Path:
     named = setting or environment.get(FEDERATED_VARIABLE)
     if not named:
