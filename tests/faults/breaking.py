@@ -28,6 +28,7 @@ POLLERS = 2
 WORKERS = 2
 FROZEN_SECONDS = 2.0
 SUPERVISE_SECONDS = 0.25
+SHORTEST_IDLE = 6.0
 FIRST_SHARE = 0.25
 """Of its pause: how soon each disturbance comes for the first time, so that short runs meet all of them."""
 
@@ -155,6 +156,8 @@ def run(scenario: Scenario, jobs: int, folder: Path, *, seconds: float, arrive_o
         seed: Of everything random.
     """
     with running_service(folder) as service:
+        # A job's packets come within a quarter of the whole time; none of them is to be late.
+        service.environment["JOBWORKER_JOBS__PACKET_IDLE_TIMEOUT"] = f"{max(SHORTEST_IDLE, arrive_over / 4 + 10):.0f}s"
         breaker = Breaker(service, scenario, random.Random(seed))
         if scenario.clock_ahead:
             service.sandbox.post("clock", {"advance": scenario.clock_ahead})
