@@ -1,5 +1,6 @@
 // What dynamics-web-api can do against Dataverse it can do against the sandbox. One JSON line a case.
 import { DynamicsWebApi } from "dynamics-web-api";
+import csdl from "odata-csdl";
 
 const { URL_OF_DATAVERSE: url, TOKEN: token } = process.env;
 const jobs = "msdyn_integrationjobs";
@@ -137,6 +138,15 @@ const cases = {
       action: { Error: null },
     });
     equal(typeof (await api.callFunction({ functionName: "WhoAmI" })).UserId, "string", "the user");
+  },
+  async "reads the metadata with the OData committee's own parser"() {
+    const messages = [];
+    const answer = await fetch(`${url}/api/data/v9.2/$metadata`, { headers: { Authorization: `Bearer ${token}` } });
+    const schema = csdl.xml2json(await answer.text(), { strict: true, messages });
+    equal(messages, [], "the parser's complaints");
+    const type = schema["Microsoft.Dynamics.CRM"].msdyn_integrationjob;
+    equal(type.$Key, ["msdyn_integrationjobid"], "the key");
+    equal(type.msdyn_numberofpackets.$Type, "Edm.Int32", "a column's type");
   },
   async "is refused what Dataverse refuses"() {
     await refused(() => api.retrieve({ collection: jobs, key: crypto.randomUUID() }), 404, "a row that is not there");
