@@ -4,12 +4,12 @@ import argparse
 
 from rich.console import Console
 
-from bench import cost, waiting
+from bench import cost, sandbox_throughput, waiting
 
 
 def main() -> None:
     """Measure and print."""
-    parts = {"cost": _cost, "waiting": _waiting}
+    parts = {"cost": _cost, "waiting": _waiting, "sandbox": _sandbox}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", nargs="*", choices=[[], *parts], help="what to measure; everything by default")
     console = Console()
@@ -23,6 +23,10 @@ def _cost(console: Console) -> None:
 
 def _waiting(console: Console) -> None:
     console.print(waiting.table([waiting.measure(jobs) for jobs in waiting.WAITING]))
+
+
+def _sandbox(_: Console) -> None:
+    sandbox_throughput.report()
 
 
 if __name__ == "__main__":

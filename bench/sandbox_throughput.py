@@ -134,15 +134,20 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=3.0)
     arguments = parser.parse_args()
+    report(arguments.connections, arguments.seconds)
+
+
+def report(connections: int = 16, seconds: float = 3.0) -> None:
+    """Measure each kind of request for some seconds and print how many were answered."""
     with running_sandbox() as details:
         context = ssl.create_default_context(cafile=details["ca_file"])
         port = int(details["url"].rpartition(":")[2])
         made = scenarios(job_ids(details, context), token(details, context))
-        print(f"{arguments.connections} connections, {arguments.seconds:g} s each")
+        print(f"{connections} connections, {seconds:g} s each")
         for name, make in made.items():
             before = processor_seconds(details["pid"])
-            rate = asyncio.run(measure(port, context, arguments.connections, arguments.seconds, make))
-            used = (processor_seconds(details["pid"]) - before) / (rate * arguments.seconds)
+            rate = asyncio.run(measure(port, context, connections, seconds, make))
+            used = (processor_seconds(details["pid"]) - before) / (rate * seconds)
             print(f"{name:20} {rate:8,.0f} requests/s   {used * 1e6:6,.0f} µs of the server's processor time each")
 
 
