@@ -71,7 +71,11 @@ def sandbox(  # noqa: PLR0917 - one parameter an option, as typer reads them
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Say where it is in one line of JSON.")] = False,
 ) -> None:
-    """Run a Dataverse emulator on this machine: no tenant, no account, no root."""
+    """Run a Dataverse emulator on this machine: no tenant, no account, no root.
+
+    It does not imitate security roles beyond yes or no, plug-ins, workflows and business rules, tables other than the
+    two of the integration jobs and systemuser, SQL queries, deep inserts and changes of metadata.
+    """
     try:
         scenario = Scenario(seed, seed_arrive_over, seed_age, _weights(seed_kinds)) if seed else None
         sizes = LimitSizes(limit_requests, limit_window, limit_execution_ms, limit_concurrency, limits)
