@@ -184,6 +184,16 @@ def test_a_row_that_is_gone_is_404(sdk: DataverseClient) -> None:
     assert raised.value.details["service_error_code"] in ("", "0x80040217")  # the SDK sends If-Match: *
 
 
+def test_an_id_that_is_taken_is_412(sdk: DataverseClient) -> None:
+    job = sdk.records.create(JOB, _job())
+
+    with pytest.raises(HttpError) as raised:
+        sdk.records.create(JOB, _job(msdyn_integrationjobid=job))
+
+    assert raised.value.status_code == 412
+    assert not raised.value.is_transient
+
+
 def test_text_that_is_too_long_is_refused_with_the_documented_code(sdk: DataverseClient) -> None:
     with pytest.raises(HttpError) as raised:
         sdk.records.create(JOB, _job(msdyn_name="x" * 251))
