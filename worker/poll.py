@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+import uuid
 from types import FrameType
 
 import structlog
@@ -61,6 +62,10 @@ class PollProcess:
             Seconds to the next tick.
         """
         self._heartbeat.beat()
+        with structlog.contextvars.bound_contextvars(correlation_id=str(uuid.uuid4())):
+            return self._tick()
+
+    def _tick(self) -> float:
         try:
             outcome = self._poller.tick()
         except (RedisError, OperationalError) as error:

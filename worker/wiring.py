@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import httpx
+import structlog
 from celery import Celery
 
 from config.celery import hard_time_limit
@@ -105,6 +106,8 @@ def settler_factory(settings: Settings, app: Celery) -> Callable[[], Settler]:
     handlers = load_handlers()
 
     def make() -> Settler:
+        worker = worker_name()
+        structlog.contextvars.bind_contextvars(worker=worker)
         store = DataverseJobStore(dataverse_client(settings, DataverseMetrics()))
         return Settler(
             store=store,
@@ -112,7 +115,7 @@ def settler_factory(settings: Settings, app: Celery) -> Callable[[], Settler]:
             leases=LeaseKeeper(store, settings.jobs.lease),
             handlers=handlers,
             policy=policy_from(settings.jobs),
-            worker=worker_name(),
+            worker=worker,
             metrics=JobMetrics(),
             fail_with_action=settings.jobs.fail_with_action,
         )
