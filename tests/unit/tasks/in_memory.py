@@ -254,11 +254,15 @@ class TickedLeases:
     store: InMemoryStore
     lease: timedelta = LEASE
     _held: list[Held | None] = field(default_factory=list)
+    _is_keeping: bool = False
 
     @contextmanager
     def keep(self, held: Sequence[Held]) -> Iterator["TickedLeases"]:
-        self._held = list(held)
-        yield self
+        self._held, self._is_keeping = list(held), True
+        try:
+            yield self
+        finally:
+            self._is_keeping = False
 
     def current(self) -> Sequence[Held | None]:
         return tuple(self._held)
@@ -266,5 +270,5 @@ class TickedLeases:
     def tick(self) -> None:
         """Renew what is held, as the keeper's thread does at a third of the lease."""
         for position, one in enumerate(self._held):
-            if one is not None:
+            if self._is_keeping and one is not None:
                 (self._held[position],) = self.store.renew([one], [self.store.now() + self.lease])

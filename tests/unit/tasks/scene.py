@@ -21,18 +21,24 @@ from tests.unit.tasks.table import Change, Table
 CHECKER = jsonschema.Draft202012Validator(schema(), format_checker=jsonschema.FormatChecker())
 
 
+def read_all(job: Job, packets: Iterator[Packet]) -> Mapping[str, Any]:
+    """Handle a job by telling which packets were read."""
+    return {"numbers": [packet.sequence_number for packet in packets]}
+
+
 @dataclass
 class HandlerPlan:
-    """A handler that does what a test planned for each job, and otherwise says which packets it read."""
+    """A handler that does what a test planned for each job."""
 
     planned: dict[UUID, list[Handler]] = field(default_factory=dict)
+    otherwise: Handler = read_all
     handled: list[UUID] = field(default_factory=list)
 
     def __call__(self, job: Job, packets: Iterator[Packet]) -> Mapping[str, Any] | None:
         self.handled.append(job.id)
-        if planned := self.planned.get(job.id):
-            return planned.pop(0)(job, packets)
-        return {"numbers": [packet.sequence_number for packet in packets]}
+        planned = self.planned.get(job.id)
+        handler = planned.pop(0) if planned else self.otherwise
+        return handler(job, packets)
 
 
 @dataclass

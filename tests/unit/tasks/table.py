@@ -43,6 +43,7 @@ class Change:
 
     job_id: UUID
     by: str
+    at: datetime
     before: int | None
     after: int | None
     response_json: str | None
@@ -122,7 +123,7 @@ class Table:
     def _touch(self, row: Row, by: str, before: int | None) -> None:
         row.version = self._next_version()
         row.modified_on = self.now
-        self.changes.append(Change(row.id, by, before, row.status, row.response_json))
+        self.changes.append(Change(row.id, by, self.now, before, row.status, row.response_json))
 
     def _next_version(self) -> int:
         self._version += 1
