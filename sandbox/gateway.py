@@ -20,7 +20,7 @@ from sandbox.errors import DataverseError
 from sandbox.exchange import Answer, Caller, Operation, error_answer
 from sandbox.faults import Faults
 from sandbox.kinds import kind_of
-from sandbox.limits import Protection
+from sandbox.limits import Arrival, Protection
 from sandbox.mishaps import ConnectionResetByFaultError, mishaps_of
 from sandbox.stats import Stats
 from sandbox.webapi import WebApi
@@ -67,12 +67,12 @@ class Gateway:
             await self._send(connection, self._unauthorized(), None, headers)
             return
         operation = _operation(scope, headers, caller)
-        disobedient = self.protection.begin(caller.client_id)
-        if disobedient:
+        arrival = self.protection.begin(caller.client_id)
+        if arrival.disobedient:
             self.stats.disobeyed()
         started = time.perf_counter()
         try:
-            await self._process(connection, operation, disobedient=disobedient)
+            await self._process(connection, operation, arrival)
         except ConnectionResetByFaultError:
             await connection.reset()
         finally:
@@ -92,7 +92,7 @@ class Gateway:
         challenge = f"Bearer authorization_uri={self.authority}/oauth2/authorize, resource_id={resource}/"
         return Answer(401, b"", [("WWW-Authenticate", challenge)])
 
-    async def _process(self, connection: Connection, operation: Operation, *, disobedient: bool) -> None:
+    async def _process(self, connection: Connection, operation: Operation, arrival: Arrival) -> None:
         kind = kind_of(operation.method, operation.path, operation.query)
         caller = operation.caller
         self.stats.request(
@@ -102,7 +102,7 @@ class Gateway:
             _check(connection.scope, caller)
             # Whatever came in at the same time is counted as concurrent before any of it is answered.
             await asyncio.sleep(0)
-            self.protection.admit(caller.client_id, disobedient=disobedient)
+            self.protection.admit(caller.client_id, arrival)
             operation = replace(operation, body=await connection.body())
         except DataverseError as error:
             if error.status == 429:

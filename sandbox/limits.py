@@ -67,6 +67,19 @@ class _Budget:
             self.spent_ms -= self.executions.popleft()[1]
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """How a request came in.
+
+    Args:
+        disobedient: Whether it came before an instant that a 429 had named.
+        place: Its place among the user's requests that are under way, from 1.
+    """
+
+    disobedient: bool
+    place: int
+
+
 class Protection:
     """The limits of every user.
 
@@ -92,13 +105,14 @@ class Protection:
         """Requests under way, of everybody."""
         return sum(budget.in_flight for budget in self._budgets.values())
 
-    def begin(self, user: str) -> bool:
-        """A request has started; says whether it came before an instant that a 429 had named."""
+    def begin(self, user: str) -> Arrival:
+        """A request has come in; whoever comes later cannot take its place."""
         budget = self._budgets[user]
         budget.in_flight += 1
         now = self._now()
         budget.named = [(sent, until) for sent, until in budget.named[-_REMEMBERED:] if until > now]
-        return any(sent + IN_FLIGHT_GRACE < now for sent, _ in budget.named)
+        disobedient = any(sent + IN_FLIGHT_GRACE < now for sent, _ in budget.named)
+        return Arrival(disobedient, budget.in_flight)
 
     def end(self, user: str, milliseconds: float) -> None:
         """A request has been answered after so much execution time."""
@@ -107,7 +121,7 @@ class Protection:
         budget.executions.append((self._now(), milliseconds))
         budget.spent_ms += milliseconds
 
-    def admit(self, user: str, *, disobedient: bool) -> None:
+    def admit(self, user: str, arrival: Arrival) -> None:
         """Let a request pass, or not.
 
         Raises:
@@ -119,10 +133,10 @@ class Protection:
         budget = self._budgets[user]
         budget.forget(now - self.sizes.window)
         if budget.blocked_until > now:
-            if disobedient:
+            if arrival.disobedient:
                 self._prolong(budget, now)
             raise self._refusal(budget, budget.blocked_code, budget.blocked_until - now)
-        if budget.in_flight > self.sizes.concurrency:
+        if arrival.place > self.sizes.concurrency:
             raise self._refusal(budget, CONCURRENCY, _CONCURRENCY_WAIT * (1 + len(budget.named) * _PENALTY_SHARE))
         if len(budget.starts) >= self.sizes.requests:
             raise self._block(budget, REQUESTS, now, self._request_wait(budget, now))

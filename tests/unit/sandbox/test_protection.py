@@ -91,19 +91,17 @@ def test_execution_time_is_limited() -> None:
     now = [1000.0]
     protection = Protection(lambda: now[0], LimitSizes(execution_ms=1000, window=60))
     for _ in range(2):
-        protection.begin("user")
-        protection.admit("user", disobedient=False)
+        protection.admit("user", protection.begin("user"))
         protection.end("user", 600)
-    protection.begin("user")
+    arrival = protection.begin("user")
     with pytest.raises(
         Exception, match="Combined execution time of incoming requests exceeded limit of 1,000 mill"
     ) as refused:
-        protection.admit("user", disobedient=False)
+        protection.admit("user", arrival)
     assert (refused.value.code, refused.value.retry_after) == ("0x80072321", 60)  # type: ignore[attr-defined]
     protection.end("user", 0)
     now[0] += 60
-    protection.begin("user")
-    protection.admit("user", disobedient=False)
+    protection.admit("user", protection.begin("user"))
 
 
 def test_concurrency_is_limited_and_counted(driver: Driver) -> None:
