@@ -4,8 +4,10 @@ The broker is not trusted: a message is a list of job ids and nothing else, and 
 """
 
 import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +21,9 @@ log = structlog.get_logger(__name__)
 
 MAX_CHUNK = 100
 """Jobs in one message at the most; the setting for the chunk size has the same bound."""
+
+LAST_RESORT_SHARE = 1.1
+"""Of the hard time limit: when the kernel ends a process that Celery should have killed by then."""
 
 _factory: Callable[[], Settler] | None = None
 _settlers: dict[int, Settler] = {}
@@ -57,11 +62,30 @@ class TimedTask(Task):  # type: ignore[type-arg]  # generic in its stubs only
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task and observe how long it took, in seconds."""
         started = time.monotonic()
-        with structlog.contextvars.bound_contextvars(task_id=self.request.id, correlation_id=self.request.id):
+        ids = structlog.contextvars.bound_contextvars(task_id=self.request.id, correlation_id=self.request.id)
+        with ids, _last_resort(self.app.conf.task_time_limit):
             try:
                 return super().__call__(*args, **kwargs)
             finally:
                 settler().metrics.task_duration.labels(self.name).observe(time.monotonic() - started)
+
+
+@contextmanager
+def _last_resort(time_limit: float | None) -> Iterator[None]:
+    """Have the kernel end this process should it outlive its hard time limit, in seconds.
+
+    Celery forgets the limits of running tasks when it loses its connection to Redis. A handler that hangs then, deaf to
+    signals or not, would have its claim renewed without end.
+    """
+    if time_limit is None:
+        yield
+        return
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, time_limit * LAST_RESORT_SHARE)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @shared_task(name=SETTLE_JOBS, base=TimedTask)

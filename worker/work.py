@@ -7,9 +7,10 @@ import os
 import socket
 
 import structlog
+from billiard import current_process
 from celery import Celery, signals
 from celery.apps.worker import Worker
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, values
 from prometheus_client.multiprocess import MultiProcessCollector
 from redis.exceptions import RedisError
 
@@ -45,6 +46,7 @@ def run_worker(settings: Settings) -> int:
     Raises:
         SettingsError: When we are not let in, or the metrics address cannot be listened on.
     """
+    _keep_metrics_by_slot()
     _look_in(settings)
     app = make_app(settings)
     provide_settler(settler_factory(settings, app))
@@ -57,6 +59,15 @@ def run_worker(settings: Settings) -> int:
     finally:
         health.stop()
         log.info("worker_stopped")
+
+
+def _keep_metrics_by_slot() -> None:
+    """Have a child go on counting in the files of the one that it replaces.
+
+    Files by process id, prometheus-client's own way, would pile up with every child that is recycled or killed.
+    """
+    slots = values.MultiProcessValue(lambda: getattr(current_process(), "index", "main"))  # type: ignore[no-untyped-call]
+    values.ValueClass = slots
 
 
 def _look_in(settings: Settings) -> None:

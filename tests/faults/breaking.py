@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import redis
 
 from sandbox.demo.processes import Process
 from tests.faults.scenarios import Disturbance, Scenario
+from tests.integration.kernel import children_of
 from tests.integration.service import Service, kill, running_service
 
 SETTINGS: Mapping[str, str] = {
@@ -136,12 +137,6 @@ class Breaker:
     def _edit(self) -> None:
         for job_id in self.service.neighbour.processing():
             self.service.neighbour.try_to_update(job_id, msdyn_name=f"edited {self.random.random()}")
-
-
-def children_of(pid: int) -> Iterator[int]:
-    """List a process's children (Linux)."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        yield from map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 
 
 def run(scenario: Scenario, jobs: int, folder: Path, *, seconds: float, arrive_over: float, seed: int = 1) -> Report:

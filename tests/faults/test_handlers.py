@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.faults.breaking import children_of
 from tests.faults.handlers import install_handlers
 from tests.integration.conftest import service
+from tests.integration.kernel import children_of
 from tests.integration.neighbour import FAILED, PROCESSING, SUCCEEDED
 from tests.integration.service import Service, wait_for
 

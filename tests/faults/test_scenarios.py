@@ -8,7 +8,7 @@ import pytest
 from tests.faults.breaking import run
 from tests.faults.scenarios import EVERYTHING, SCENARIOS, Scenario
 
-JOBS = 150
+JOBS = 200
 
 
 @pytest.mark.timeout(240)

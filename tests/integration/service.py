@@ -26,6 +26,7 @@ QUICK: Mapping[str, str] = {
     "JOBWORKER_JOBS__PACKET_IDLE_TIMEOUT": "6s",
     "JOBWORKER_JOBS__READY_GRACE": "3s",
     "JOBWORKER_JOBS__LEASE": "6s",
+    "JOBWORKER_WORK__SHUTDOWN_TIMEOUT": "1s",
     "JOBWORKER_LOG__LEVEL": "DEBUG",
 }
 """Everything that takes minutes or hours in earnest takes seconds here."""

@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+import redis
+
 from tests.integration.neighbour import FAILED, PROCESSING, SKIPPED, SUCCEEDED
 from tests.integration.service import Service, wait_for
 
@@ -17,13 +20,48 @@ def test_doctor_finds_everything_well(service: Service) -> None:
 
 
 def test_doctor_says_what_to_do_about_each_thing_that_is_wrong(service: Service) -> None:
+    client_id = service.environment["JOBWORKER_AUTH__CLIENT_ID"]
+    denied = ["prvWritemsdyn_integrationjob", "prvReadmsdyn_integrationjobdetail"]
     service.sandbox.post("clock", {"advance": 900})
+    service.sandbox.post("tables", {"table": "msdyn_integrationjob", "optimistic_concurrency": False})
+    service.sandbox.post("privileges", {"client_id": client_id, "denied": denied})
+    with redis.Redis.from_url(service.redis.url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
 
-    done = service.command("doctor", JOBWORKER_REDIS__URL="redis://127.0.0.1:1/0")
+    done = service.command("doctor", "--json")
 
+    findings = {found["name"]: found for found in map(json.loads, done.stdout.splitlines())}
+    wrong = {name: found["said"] for name, found in findings.items() if not found["is_good"]}
     assert done.returncode == 1
-    assert "time synchronisation" in done.stdout
-    assert "JOBWORKER_REDIS__URL" in done.stdout
+    assert wrong.keys() == {
+        "read msdyn_integrationjobdetail",
+        "write msdyn_integrationjob",
+        "optimistic concurrency",
+        "clock",
+        "Redis eviction policy",
+    }
+    assert "prvReadmsdyn_integrationjobdetail" in wrong["read msdyn_integrationjobdetail"]
+    assert "prvWritemsdyn_integrationjob" in wrong["write msdyn_integrationjob"]
+    assert "IsOptimisticConcurrencyEnabled" in wrong["optimistic concurrency"]
+    assert "time synchronisation" in wrong["clock"]
+    assert "noeviction" in wrong["Redis eviction policy"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "check"),
+    [
+        ("JOBWORKER_REDIS__URL", "redis://127.0.0.1:1/0", "Redis"),
+        ("JOBWORKER_AUTH__CLIENT_SECRET", "not-the-secret", "sign-in"),
+        ("JOBWORKER_DATAVERSE__URL", "https://127.0.0.1:1", "sign-in"),
+    ],
+)
+def test_doctor_names_the_setting_that_is_wrong(service: Service, setting: str, value: str, check: str) -> None:
+    done = service.command("doctor", "--json", **{setting: value})
+
+    findings = {found["name"]: found for found in map(json.loads, done.stdout.splitlines())}
+    assert done.returncode == 1
+    assert not findings[check]["is_good"]
+    assert setting in findings[check]["said"]
 
 
 def test_a_job_is_listed_shown_skipped_and_then_left_alone(service: Service) -> None:

@@ -11,18 +11,24 @@ import redis
 import trustme
 
 from sandbox.demo.processes import free_port
+from tests.integration.kernel import children_of, sockets
 from tests.integration.neighbour import SUCCEEDED
-from tests.integration.service import Service, metrics_of, run_command, wait_for
+from tests.integration.service import Service, metrics_of, probe, run_command, wait_for
 from tests.tools import find_tool
 
 PASSWORD = "a-password-for-redis-p%40ss"
 """As it stands in a URL: percent-encoded."""
 
-COMMANDS = (
-    "+@read +@write +@blocking +@transaction +@pubsub +@connection +@scripting +ping +info +hello +client +time "
-    "+config|get -@dangerous +info +config|get"
-)
-"""What the service needs of Redis: no administration, no flush, no keys of others beyond its own database."""
+DEPLOYING = Path(__file__).parents[2] / "docs" / "deploying.md"
+
+LOOPBACK = "0100007F"
+
+
+def _documented_user() -> str:
+    """Read the ACL line that users are given."""
+    lines = map(str.strip, DEPLOYING.read_text().splitlines())
+    (line,) = (line for line in lines if line.startswith("user jobworker on "))
+    return line.replace(">PASSWORD", f">{PASSWORD.replace('%40', '@')}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +50,7 @@ def secure_redis(service: Service) -> Iterator[SecureRedis]:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
-    (folder / "users.acl").write_text(
-        f"user default off\nuser jobworker on >{PASSWORD.replace('%40', '@')} ~* &* {COMMANDS}\n"
-    )
+    (folder / "users.acl").write_text(f"user default off\n{_documented_user()}\n")
     port = free_port()
     options = {
         "port": "0",
@@ -89,6 +93,20 @@ def test_redis_is_spoken_to_over_tls_as_a_user_of_few_rights(service: Service, s
 
     assert service.wait_for_job(job, SUCCEEDED)["reason"] == "complete"
     assert service.command("doctor", **settings).returncode == 0
+
+
+def test_nothing_listens_but_metrics_and_health_where_the_operator_chose(service: Service) -> None:
+    for process in (service.poller(), service.worker(2)):
+        service.wait_until_ready(process)
+        for pid in (process.popen.pid, *children_of(process.popen.pid)):
+            listening = {(one.local, one.port) for one in sockets(pid) if one.listens}
+            assert listening <= {(LOOPBACK, process.metrics_port)}
+        assert [probe(process, path).status_code for path in ("/metrics", "/healthz", "/", "/metrics/../etc")] == [
+            200,
+            200,
+            404,
+            404,
+        ]
 
 
 def test_an_untrusted_certificate_of_redis_is_refused(service: Service, secure_redis: SecureRedis) -> None:

@@ -45,5 +45,17 @@ def test_no_link_within_the_project_is_broken(page: str) -> None:
         assert ((ROOT / page).parent / target).exists(), target
 
 
+def test_every_test_that_is_named_is_there() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    code = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+
+    named = re.findall(r"`(test_[a-z0-9_]+)`", page)
+
+    assert named
+    assert [name for name in named if f"def {name}(" not in code] == []
+    for path in re.findall(r"`(tests/[a-z_/]+\.py)`", page):
+        assert (ROOT / path).is_file(), path
+
+
 def _code(text: str) -> list[str]:
     return re.findall(r"```sh\n(.*?)```", text, re.DOTALL) + re.findall(r"`(make [a-z]+)`", text)
