@@ -162,7 +162,7 @@ def aggregate_limit() -> DataverseError:
     """More than 50,000 rows to aggregate."""
     return DataverseError(
         400,
-        "0x8004e023",
+        "0x8004E023",
         "AggregateQueryRecordLimit exceeded. Cannot perform this operation.",
     )
 

@@ -184,7 +184,7 @@ class Protection:
     def _prolong(self, budget: _Budget, now: float) -> None:
         """Going on sending makes the wait longer."""
         longer = budget.blocked_until + max(1.0, budget.base_wait * _PENALTY_SHARE)
-        budget.blocked_until = min(longer, now + max(self.sizes.window, budget.base_wait))
+        budget.blocked_until = min(longer, now + self.sizes.window + budget.base_wait)
 
     def _refusal(self, budget: _Budget, code: str, wait: float) -> DataverseError:
         now = self._now()
