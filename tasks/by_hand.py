@@ -5,7 +5,7 @@ from uuid import UUID
 
 from tasks.claims import first_claim, is_expired, next_claim
 from tasks.handling import Ending
-from tasks.model import NO_PACKETS, Claim, ClaimVerdict, Fail, Job, JobStatus, Reason, Skip
+from tasks.model import Claim, ClaimVerdict, Fail, Job, JobStatus, Reason, Skip
 from tasks.ports import ClaimRequest, Held, JobStore, Look, NotClaimed, Settled, Settlement
 from tasks.response import MissingPackets, Response, write_response
 from tasks.rules import Policy
@@ -74,7 +74,7 @@ class ByHand:
         raise RefusedError(f"The job {job.id} {_why_not(job)}.")
 
     def _settlement(self, held: Held, ending: Ending, look: Look) -> Settlement:
-        count = look.counts.get(held.job.id, NO_PACKETS)
+        count = look.count(held.job.id)
         response = Response(
             status=ending.status,
             reason=ending.reason,

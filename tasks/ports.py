@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Protocol
 from uuid import UUID
 
-from tasks.model import Claim, Job, JobStatus, Packet, PacketCount
+from tasks.model import NO_PACKETS, Claim, Job, JobStatus, Packet, PacketCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,10 @@ class Look:
     jobs: Mapping[UUID, Job]
     counts: Mapping[UUID, PacketCount]
     now: datetime
+
+    def count(self, job_id: UUID) -> PacketCount:
+        """Give a job's packet count; a job without packets has no group among the counts."""
+        return self.counts.get(job_id, NO_PACKETS)
 
 
 @dataclass(frozen=True, slots=True)

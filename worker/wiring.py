@@ -15,6 +15,7 @@ from config.celery import hard_time_limit
 from config.metrics import DataverseMetrics, JobMetrics, PollerMetrics
 from config.settings import JobsSettings
 from config.sources import Settings
+from tasks.finish import Finisher
 from tasks.handlers import load_handlers
 from tasks.rules import Policy
 from tasks.settle import Settler
@@ -109,16 +110,11 @@ def settler_factory(settings: Settings, app: Celery) -> Callable[[], Settler]:
         worker = worker_name()
         structlog.contextvars.bind_contextvars(worker=worker)
         store = DataverseJobStore(dataverse_client(settings, DataverseMetrics()))
-        return Settler(
-            store=store,
-            hints=QueueHints(job_queue(settings, app), store.now, _horizon(settings)),
-            leases=LeaseKeeper(store, settings.jobs.lease),
-            handlers=handlers,
-            policy=policy_from(settings.jobs),
-            worker=worker,
-            metrics=JobMetrics(),
-            fail_with_action=settings.jobs.fail_with_action,
-        )
+        hints = QueueHints(job_queue(settings, app), store.now, _horizon(settings))
+        policy, metrics = policy_from(settings.jobs), JobMetrics()
+        leases = LeaseKeeper(store, settings.jobs.lease)
+        finisher = Finisher(store, hints, leases, handlers, policy, metrics, settings.jobs.fail_with_action)
+        return Settler(store, hints, finisher, policy, worker, metrics)
 
     return make
 

@@ -18,7 +18,7 @@ from config.metrics import DataverseMetrics
 from config.sources import Settings, load_settings
 from tasks.by_hand import ByHand, RefusedError
 from tasks.claims import is_expired
-from tasks.model import NO_PACKETS, Fail, Job, PacketCount, Reason, Skip
+from tasks.model import Fail, Job, PacketCount, Reason, Skip
 from tasks.response import format_instant
 from worker.app import make_app
 from worker.cli.processes import prepared
@@ -62,7 +62,7 @@ def show(job_id: JobId, as_json: AsJson = False) -> None:
     with _dataverse() as (settings, client):
         look = _by_hand(settings, client).look(job_id)
     job = look.jobs[job_id]
-    count = look.counts.get(job_id, NO_PACKETS)
+    count = look.count(job_id)
     facts = {**_row(job), **_packets(count), **_claim(job)}
     if as_json:
         typer.echo(json.dumps(facts))

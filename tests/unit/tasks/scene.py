@@ -10,6 +10,7 @@ import jsonschema
 from prometheus_client import CollectorRegistry
 
 from config.metrics import JobMetrics
+from tasks.finish import Finisher
 from tasks.handlers import Handler, Handlers
 from tasks.model import FINAL_STATUSES, Job, JobStatus, Packet
 from tasks.response import schema
@@ -56,16 +57,10 @@ class Worker:
     def __post_init__(self) -> None:
         self.store = InMemoryStore(self.table, self.name)
         self.leases = TickedLeases(self.store, self.policy.lease)
-        self.settler = Settler(
-            self.store,
-            self.hints,
-            self.leases,
-            Handlers({"default": self.handler}),
-            self.policy,
-            self.name,
-            JobMetrics(self.registry),
-            self.fail_with_action,
-        )
+        metrics = JobMetrics(self.registry)
+        handlers = Handlers({"default": self.handler})
+        finisher = Finisher(self.store, self.hints, self.leases, handlers, self.policy, metrics, self.fail_with_action)
+        self.settler = Settler(self.store, self.hints, finisher, self.policy, self.name, metrics)
 
     def settle(self, *ids: UUID) -> None:
         self.settler.settle(ids)

@@ -9,10 +9,11 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from structlog.testing import capture_logs
 
+from tasks.finish import RETRY_DELAY
 from tasks.model import Claim, ClaimVerdict, Job, JobStatus, Packet, Reason
 from tasks.response import read_claim, write_claim
 from tasks.rules import Policy
-from tasks.settle import RETRY_DELAY
+from tasks.settle import SOON
 from tests.builders import NOW, a_claim
 from tests.unit.tasks.in_memory import LEASE, ROUNDS, Luck, StoreError
 from tests.unit.tasks.scene import Worker, document, ended, endings, failing
@@ -285,7 +286,7 @@ def test_a_takeover_that_is_refused_is_tried_again_soon(table: Table, worker: Wo
 
     worker.rescue(job_id)
 
-    assert worker.hints.looks == {job_id: [NOW + RETRY_DELAY]}
+    assert worker.hints.looks == {job_id: [NOW + SOON]}
     assert worker.metric("jobworker_rescued_total", outcome="error") == 1
     assert claim_on(table, job_id).attempt == 1
 
@@ -297,7 +298,7 @@ def test_a_rescue_that_cannot_read_is_tried_again_soon(table: Table, worker: Wor
     with pytest.raises(StoreError):
         worker.rescue(job_id)
 
-    assert worker.hints.looks == {job_id: [NOW + RETRY_DELAY]}
+    assert worker.hints.looks == {job_id: [NOW + SOON]}
     assert worker.hints.released == [job_id]
 
 

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from tasks.model import JobStatus, Reason
 from tasks.response import read_claim
-from tasks.settle import RETRY_DELAY
+from tasks.settle import SOON
 from tests.builders import NOW
 from tests.unit.tasks.in_memory import LEASE, ROUNDS, Luck, StoreError
 from tests.unit.tasks.scene import Worker, document, ended, endings, failing, into
@@ -98,7 +98,7 @@ def test_a_claim_that_is_refused_is_tried_again_soon(table: Table, worker: Worke
     worker.settle(refused, other)
 
     assert table.status(refused) == JobStatus.WAITING
-    assert worker.hints.looks == {refused: [NOW + RETRY_DELAY]}
+    assert worker.hints.looks == {refused: [NOW + SOON]}
     assert worker.metric("jobworker_claims_total", outcome="error") == 1
     assert ended(table, other) == COMPLETE
 
@@ -109,10 +109,10 @@ def test_a_claim_that_nobody_could_find_out_about_is_taken_over_when_it_expires(
     worker.store.script("read_back", *[Luck.FAILS] * ROUNDS)
 
     worker.settle(job_id)
-    assert worker.hints.looks == {job_id: [NOW + RETRY_DELAY]}
+    assert worker.hints.looks == {job_id: [NOW + SOON]}
     assert worker.handler.handled == []
 
-    table.pass_time(RETRY_DELAY)
+    table.pass_time(SOON)
     worker.settle(job_id)
     assert worker.hints.looks[job_id][-1] == NOW + LEASE
     table.pass_time(LEASE)
@@ -199,7 +199,7 @@ def test_when_dataverse_cannot_be_read_every_job_is_looked_at_again(table: Table
         worker.settle(*jobs)
 
     assert table.changes == []
-    assert worker.hints.looks == {job_id: [NOW + RETRY_DELAY] for job_id in jobs}
+    assert worker.hints.looks == {job_id: [NOW + SOON] for job_id in jobs}
     assert worker.hints.released == jobs
     worker.settle(*jobs)
     assert {ended(table, job_id) for job_id in jobs} == {COMPLETE}
