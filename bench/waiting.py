@@ -67,7 +67,7 @@ def _watch(poller: Process, sandbox: ControlSurface, redis_url: str, waiting: in
         poller.ensure_running()
         return '"swept"' in poller.log_file.read_text()
 
-    wait_for(swept, 120, poller.last_words)
+    wait_for(swept, 120 + waiting / 1000, poller.last_words)
     after_sweep, ticks = sandbox.get("stats")["requests"], _ticks(poller)
     wait_for(lambda: _ticks(poller) >= ticks + TICKS, 120)
     asked, ticked = sandbox.get("stats")["requests"] - after_sweep, _ticks(poller) - ticks

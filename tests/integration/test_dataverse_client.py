@@ -22,6 +22,7 @@ from sandbox.demo.service import ControlSurface
 from sandbox.redis_server import RedisServer
 from worker.dataverse.answers import Part
 from worker.dataverse.batch import Operation, read, update
+from worker.dataverse.budget import Budget
 from worker.dataverse.client import DataverseClient
 from worker.dataverse.errors import (
     BadRequestError,
@@ -44,7 +45,7 @@ from worker.dataverse.signin import (
     workload_identity,
 )
 from worker.dataverse.signin.tokens import SignIn
-from worker.dataverse.throttle import LocalThrottle, Throttle
+from worker.dataverse.throttle import HeldBack, Pause, Throttle
 from worker.dataverse.transport import Transport, tls_context
 
 JOBS = "msdyn_integrationjobs"
@@ -62,6 +63,30 @@ WAYS_IN: WaysIn = {
         application, Path(ready["federated_token_file"]), {}
     ),
 }
+
+
+class AloneThrottle:
+    """Pauses this client alone, where a test is not about the fleet."""
+
+    def __init__(self) -> None:
+        self._pause = Pause(time.sleep)
+
+    @contextlib.contextmanager
+    def slot(self) -> Iterator[HeldBack]:
+        """Wait until the pause is over."""
+        held_back: HeldBack = {}
+        self._pause.sit_out(held_back)
+        yield held_back
+
+    def throttled(self, limit: str, retry_after: float) -> None:
+        """Pause for the named time."""
+        self._pause.begin(limit, retry_after)
+
+    def heard(self, budget: Budget) -> None:
+        """Nothing to be done: one process sends one request at a time."""
+
+    def close(self) -> None:
+        """Nothing to be done: it is connected to nothing."""
 
 
 @dataclass(slots=True)
@@ -88,7 +113,7 @@ class Sandbox:
         metrics = DataverseMetrics(registry or CollectorRegistry())
         ca_file = Path(self.ready["ca_file"])
         transport = Transport(
-            self.ready["url"], "v9.2", tokens, throttle or LocalThrottle(), metrics, timeout=timeout, ca_file=ca_file
+            self.ready["url"], "v9.2", tokens, throttle or AloneThrottle(), metrics, timeout=timeout, ca_file=ca_file
         )
         self.open.callback(transport.close)
         return DataverseClient(transport, metrics)

@@ -80,11 +80,6 @@ def lt(column: str, value: Literal) -> Filter:
     return Filter(f"{column} lt {literal(value)}")
 
 
-def le(column: str, value: Literal) -> Filter:
-    """``column`` is ``value`` or less."""
-    return Filter(f"{column} le {literal(value)}")
-
-
 def is_in(column: str, values: Iterable[UUID | int | str]) -> Filter:
     """``column`` equals one of ``values``, by Dataverse's own In function, whose values are all text."""
     listed = json.dumps([str(value) for value in values], ensure_ascii=False, separators=(",", ":"))

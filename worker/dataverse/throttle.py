@@ -1,4 +1,4 @@
-"""Holds requests back while Dataverse asks for it. What is here knows only its own process; a fleet shares more.
+"""Holding requests back while Dataverse asks for it: what the transport needs for that, and a pause of one process.
 
 Whoever waits resumes at an instant of his own shortly after the one that was named, so that nobody does so at the same
 instant as everybody else; never before it.
@@ -7,8 +7,8 @@ instant as everybody else; never before it.
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, MutableMapping
+from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias
 
 from worker.dataverse.budget import Budget
@@ -89,30 +89,6 @@ class Pause:
         held_back[limit] = held_back.get(limit, 0.0) + seconds
         if self._wait(seconds):
             raise StoppedError("this process is told to stop and waits no longer for Dataverse's limits")
-
-
-class LocalThrottle:
-    """Pauses this process alone."""
-
-    def __init__(self, wait: Wait = time.sleep) -> None:
-        self._pause = Pause(wait)
-
-    @contextmanager
-    def slot(self) -> Iterator[HeldBack]:
-        """Wait until the pause is over."""
-        held_back: HeldBack = {}
-        self._pause.sit_out(held_back)
-        yield held_back
-
-    def throttled(self, limit: str, retry_after: float) -> None:
-        """Pause for the named time."""
-        self._pause.begin(limit, retry_after)
-
-    def heard(self, budget: Budget) -> None:
-        """Nothing to be done: one process sends one request at a time."""
-
-    def close(self) -> None:
-        """Nothing to be done: it is connected to nothing."""
 
 
 def _jitter(seconds: float) -> float:

@@ -7,7 +7,7 @@ import pytest
 
 from worker.dataverse.budget import Budget, read_budget
 from worker.dataverse.errors import StoppedError
-from worker.dataverse.throttle import JITTER_SECONDS, JITTER_SHARE, HeldBack, LocalThrottle, Pause
+from worker.dataverse.throttle import JITTER_SECONDS, JITTER_SHARE, HeldBack, Pause
 
 
 class Clock:
@@ -89,19 +89,11 @@ def test_a_pause_that_becomes_longer_meanwhile_is_sat_out(clock: Clock) -> None:
 
 def test_whoever_is_told_to_stop_waits_no_longer() -> None:
     stop = threading.Event()
-    throttle = LocalThrottle(stop.wait)
-    throttle.throttled("requests", 3600)
+    pause = Pause(stop.wait)
+    pause.begin("requests", 3600)
     threading.Timer(0.05, stop.set).start()
-    with pytest.raises(StoppedError), throttle.slot():
-        pytest.fail("sent during a pause")
-
-
-def test_a_local_throttle_lets_pass_what_need_not_wait() -> None:
-    throttle = LocalThrottle()
-    throttle.heard(Budget(1, 0, 0.0))
-    with throttle.slot() as held_back:
-        assert held_back == {}
-    throttle.close()
+    with pytest.raises(StoppedError):
+        pause.sit_out({})
 
 
 @pytest.mark.parametrize(
