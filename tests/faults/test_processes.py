@@ -56,7 +56,7 @@ def test_a_busy_worker_takes_no_message_that_another_could_work_on(service: Serv
     one_each = {"JOBWORKER_JOBS__CHUNK_SIZE": "1", "JOBWORKER_JOBS__LEASE": "60s"}
     poller = service.poller(**one_each)
     service.worker(1, **handlers, **one_each)
-    slow = _job(service, "slow:15")
+    slow = _job(service, "slow:30")
     _held(service, slow)
     others = [_job(service) for _ in range(3)]
     with _client(service) as client:
@@ -135,7 +135,8 @@ def test_what_children_counted_survives_them_in_as_many_files_as_there_are_slots
         PROMETHEUS_MULTIPROC_DIR=str(directory),
     )
     first = wait_for(lambda: set(children_of(worker.popen.pid)), 20)
-    for job in [_job(service) for _ in range(12)]:
+    both_busy = [_job(service, "slow:1"), _job(service, "slow:1")]
+    for job in both_busy + [_job(service) for _ in range(10)]:
         service.wait_for_job(job, SUCCEEDED, 60)
 
     assert wait_for(lambda: set(children_of(worker.popen.pid)).isdisjoint(first), 20)
