@@ -15,6 +15,7 @@ from typing import Any
 import redis
 
 from sandbox.demo.processes import Process
+from tests.faults.handlers import install_handlers
 from tests.faults.scenarios import Disturbance, Scenario
 from tests.integration.kernel import children_of
 from tests.integration.service import Service, kill, running_service
@@ -156,6 +157,8 @@ def run(scenario: Scenario, jobs: int, folder: Path, *, seconds: float, arrive_o
         breaker = Breaker(service, scenario, random.Random(seed))
         if scenario.clock_ahead:
             service.sandbox.post("clock", {"advance": scenario.clock_ahead})
+        if scenario.laborious:
+            service.environment.update(install_handlers(folder, "labour"))
         if scenario.limits is not None:
             service.sandbox.post("limits", scenario.limits)
         begun = time.monotonic()

@@ -9,6 +9,7 @@ SOURCE = '''
 """Handlers for tests: each does what the job's name says."""
 
 import os
+import random
 import time
 
 from tasks.handlers import PermanentError
@@ -47,11 +48,23 @@ def handle(job, packets):
         case "huge":
             return {"rows": ["x" * 100] * 100_000}
     return {"numbers": numbers}
+
+
+def labour(job, packets):
+    """Work a little, fail now and then, take the process along once in a while; do well at last."""
+    numbers = [packet.sequence_number for packet in packets]
+    chance = random.random()
+    if chance < 0.002:
+        os._exit(137)
+    if chance < 0.03:
+        raise RuntimeError("not this time")
+    time.sleep(random.random() / 10)
+    return {"numbers": numbers}
 '''
 
 ENTRY_POINTS = """
 [jobworker.handlers]
-default = misbehaving_handlers:handle
+default = misbehaving_handlers:{name}
 """
 
 METADATA = """
@@ -61,8 +74,12 @@ Version: 1.0
 """
 
 
-def install_handlers(folder: Path) -> dict[str, str]:
+def install_handlers(folder: Path, name: str = "handle") -> dict[str, str]:
     """Lay a distribution into a folder.
+
+    Args:
+        folder: Where to.
+        name: Which of its handlers gets every job.
 
     Returns:
         The environment in which Python finds it.
@@ -72,6 +89,6 @@ def install_handlers(folder: Path) -> dict[str, str]:
     information.mkdir(parents=True)
     flags.mkdir()
     (site / f"{MODULE}.py").write_text(textwrap.dedent(SOURCE).lstrip())
-    (information / "entry_points.txt").write_text(ENTRY_POINTS.lstrip())
+    (information / "entry_points.txt").write_text(ENTRY_POINTS.lstrip().format(name=name))
     (information / "METADATA").write_text(METADATA.lstrip())
     return {"PYTHONPATH": str(site), "HANDLER_FLAGS": str(flags)}

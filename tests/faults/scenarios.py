@@ -30,6 +30,7 @@ class Scenario:
         clock_ahead: Seconds by which Dataverse's clock is ahead of this machine's.
         limits: Service protection limits, as ``POST /sandbox/limits`` takes them.
         settings: Settings of the service that the scenario needs.
+        laborious: Whether handlers work for a while, fail now and then, and sometimes kill their process.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Scenario:
     clock_ahead: float = 0.0
     limits: Mapping[str, Any] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    laborious: bool = False
 
 
 def rule(kind: str, share: float, **more: Any) -> dict[str, Any]:
@@ -65,6 +67,7 @@ SCENARIOS = (
     ),
     Scenario("tokens refused", faults=(rule("expired_token", 0.1),)),
     Scenario("a clock ten minutes off", clock_ahead=600.0, disturbances={Disturbance.KILL_CHILD: 3.0}),
+    Scenario("handlers that work, fail and die", laborious=True),
     Scenario("a neighbour who edits", {Disturbance.NEIGHBOUR_EDITS: 0.2}, faults=(rule("latency", 0.5, seconds=0.3),)),
 )
 
@@ -77,6 +80,7 @@ EVERYTHING = Scenario(
         Disturbance.KILL_POLLER: 13.0,
         Disturbance.WIPE_REDIS: 11.0,
         Disturbance.RESTART_REDIS: 37.0,
+        Disturbance.FREEZE_REDIS: 23.0,
         Disturbance.NEIGHBOUR_EDITS: 1.0,
     },
     faults=(
@@ -89,4 +93,5 @@ EVERYTHING = Scenario(
         rule("expired_token", 0.01),
     ),
     clock_ahead=600.0,
+    laborious=True,
 )
