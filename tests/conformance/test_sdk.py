@@ -60,12 +60,19 @@ def _job(number: int = 1, **columns: Any) -> dict[str, Any]:
     return {"msdyn_name": f"job {number}", "msdyn_numberofpackets": number, "msdyn_status": WAITING, **columns}
 
 
+def _row(sdk: DataverseClient, table: str, row_id: str, **options: Any) -> Any:
+    """Retrieve a row that is there."""
+    row = sdk.records.retrieve(table, row_id, **options)
+    assert row is not None
+    return row
+
+
 def test_one_row_is_created_retrieved_updated_and_deleted(sdk: DataverseClient) -> None:
     job = sdk.records.create(JOB, _job(3))
 
-    assert sdk.records.retrieve(JOB, job)["msdyn_numberofpackets"] == 3
+    assert _row(sdk, JOB, job)["msdyn_numberofpackets"] == 3
     sdk.records.update(JOB, job, {"msdyn_status": READY})
-    assert sdk.records.retrieve(JOB, job, select=["msdyn_status"])["msdyn_status"] == READY
+    assert _row(sdk, JOB, job, select=["msdyn_status"])["msdyn_status"] == READY
     sdk.records.delete(JOB, job)
     assert sdk.records.retrieve(JOB, job) is None
 
@@ -75,7 +82,7 @@ def test_many_rows_are_created_and_updated_in_one_call(sdk: DataverseClient) -> 
     sdk.records.update(JOB, jobs, {"msdyn_name": "the same"})
     sdk.records.update(JOB, jobs[:2], [{"msdyn_name": "first"}, {"msdyn_name": "second"}])
 
-    names = [sdk.records.retrieve(JOB, job)["msdyn_name"] for job in jobs]
+    names = [_row(sdk, JOB, job)["msdyn_name"] for job in jobs]
 
     assert names == ["first", "second", "the same", "the same", "the same"]
 
@@ -101,7 +108,7 @@ def test_labels_are_resolved_and_formatted(sdk: DataverseClient) -> None:
 
     assert row["msdyn_status"] == READY
     assert row[f"msdyn_status@{annotation}"] == "Ready"
-    assert sdk.records.retrieve(JOB, job)["msdyn_status"] == READY
+    assert _row(sdk, JOB, job)["msdyn_status"] == READY
 
 
 def test_a_packet_points_to_its_job_and_is_expanded_from_it(sdk: DataverseClient) -> None:

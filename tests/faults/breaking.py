@@ -102,7 +102,7 @@ class Breaker:
         return self.service.poller(**{**SETTINGS, **self.scenario.settings})
 
     def _worker(self) -> Process:
-        return self.service.worker(**{**SETTINGS, **self.scenario.settings})
+        return self.service.worker(2, **{**SETTINGS, **self.scenario.settings})
 
     def _disturb(self, disturbance: Disturbance) -> None:
         match disturbance:

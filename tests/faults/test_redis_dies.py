@@ -3,6 +3,7 @@
 import pytest
 import redis
 
+from sandbox.demo.processes import Process
 from tests.faults.failover import failing_over
 from tests.integration.conftest import service
 from tests.integration.neighbour import SUCCEEDED
@@ -23,12 +24,20 @@ def _complete_job(service: Service) -> str:
     return job
 
 
+def _wait_for_more_to_end(service: Service, seconds: float) -> None:
+    before = service.judgement()["ended"]
+    wait_for(lambda: service.judgement()["ended"] > before, seconds, service.account)
+
+
+def _wait_until_not_ready(process: Process) -> None:
+    wait_for(lambda: probe(process, "/readyz").status_code == 503, 40)
+
+
 def test_a_worker_survives_a_restart_of_redis_under_load(service: Service) -> None:
     poller, worker = service.poller(), service.worker(2)
     service.seed(300, arrive_over=8)
     for _ in range(2):
-        before = service.judgement()["ended"]
-        wait_for(lambda before=before: service.judgement()["ended"] > before, 30)
+        _wait_for_more_to_end(service, 30)
         service.redis.kill()
         service.redis.start()
 
@@ -45,7 +54,7 @@ def test_while_redis_is_away_processes_stay_alive_and_say_so(service: Service) -
     service.redis.kill()
 
     for process in (poller, worker):
-        wait_for(lambda process=process: probe(process, "/readyz").status_code == 503, 40)
+        _wait_until_not_ready(process)
         assert probe(process, "/healthz").status_code == 200
     service.redis.start()
     job = _complete_job(service)
@@ -92,9 +101,8 @@ def test_a_fail_over_to_the_replica_costs_no_job(service: Service) -> None:
             service.poller()
             service.worker(2)
         for number in range(2):
-            before = service.judgement()["ended"]
             service.seed(150, arrive_over=6, random_seed=number)
-            wait_for(lambda before=before: service.judgement()["ended"] > before, 60, service.account)
+            _wait_for_more_to_end(service, 60)
             pair.fail_over()
 
         judgement = service.wait_until_all_ended(120)

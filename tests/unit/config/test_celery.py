@@ -56,7 +56,7 @@ def test_celery_knows_every_name_and_takes_it_over(place: Place) -> None:
     app = Celery("test", set_as_current=False)
     app.conf.update(configuration)
 
-    known = {name for name, _ in flatten(NAMESPACES)}
+    known = set(dict(flatten(NAMESPACES)))
     assert configuration.keys() <= known | {"broker_url", "result_backend"}
     assert {name: getattr(app.conf, name) for name in RELIED_ON} == RELIED_ON
 
@@ -122,7 +122,7 @@ def connection_parameters(settings: RedisSettings) -> dict[str, Any]:
     channel.connection = Transport(connection)
     for name, value in redis_options(settings).items():
         setattr(channel, name, value)
-    parameters: dict[str, Any] = channel._connparams()
+    parameters: dict[str, Any] = channel._connparams()  # type: ignore[attr-defined]  # not in its stubs
     return parameters
 
 

@@ -163,7 +163,7 @@ def test_a_token_is_told_with_its_lifetime(driver: Driver) -> None:
     ],
 )
 def test_a_refused_sign_in(driver: Driver, changes: dict[str, str | None], status: int, aadsts: int) -> None:
-    reply = sign_in(driver, **changes)
+    reply = sign_in(driver, TENANT_ID, **changes)
     assert (reply.status, number(reply)) == (status, aadsts)
 
 
@@ -216,7 +216,7 @@ def test_somebody_elses_token_is_refused(driver: Driver) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     claims = {"aud": ORIGIN, "appid": driver.sandbox.worker.client_id, "exp": START + 3600}
     assert who_am_i(driver, jwt.encode(claims, key, "RS256")).status == 401
-    assert who_am_i(driver, jwt.encode(claims, None, "none")).status == 401
+    assert who_am_i(driver, jwt.encode(claims, "", "none")).status == 401
 
 
 def test_an_application_without_a_user_may_not_come_in(driver: Driver) -> None:

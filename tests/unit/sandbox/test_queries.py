@@ -13,7 +13,7 @@ PACKETS = "msdyn_msdyn_integrationjob_msdyn_integrationjob"
 
 
 def names(driver: Driver, **options: str) -> list[Any]:
-    reply = driver.get(JOBS, **options)
+    reply = driver.get(JOBS, None, **options)
     assert reply.status == 200, reply.body
     return [row["msdyn_name"] for row in reply.rows]
 
@@ -148,7 +148,7 @@ def test_filters_that_are_refused(driver: Driver, text: str) -> None:
     ],
 )
 def test_options_that_are_refused(driver: Driver, options: dict[str, str], code: str) -> None:
-    reply = driver.get(JOBS, **options)
+    reply = driver.get(JOBS, None, **options)
     assert (reply.status, reply.code) == (400, code)
 
 

@@ -146,7 +146,7 @@ def test_every_run_is_measured_whatever_its_end(recording: RecordingSettler) -> 
 
 
 def test_the_tasks_id_is_on_everything_that_is_logged_meanwhile(recording: RecordingSettler) -> None:
-    settle_jobs.apply(args=[IDS[:1]], task_id="the-task")
+    settle_jobs.apply(args=(IDS[:1],), task_id="the-task")
 
     assert recording.contexts == [{"task_id": "the-task", "correlation_id": "the-task"}]
     assert structlog.contextvars.get_contextvars() == {}
@@ -165,10 +165,10 @@ def test_a_process_makes_its_settler_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(made) == 1
 
     monkeypatch.setattr(celery_tasks, "os", SimpleNamespace(getpid=lambda: os.getpid() + 1))  # as if forked
-    assert settler() is made[1]
+    assert settler() is cast("Settler", made[1])
 
     provide_settler(factory)
-    assert settler() is made[2]
+    assert settler() is cast("Settler", made[2])
 
 
 def test_without_its_machinery_a_task_says_what_to_start() -> None:

@@ -96,6 +96,8 @@ class Interleavings(RuleBasedStateMachine):
                     raise PermanentError("no")
                 case "soft limit":
                     raise SoftTimeLimitExceeded
+                case _:
+                    pass
             return read_all(job, packets)
 
         worker.handler.otherwise = handle
@@ -223,7 +225,7 @@ class Interleavings(RuleBasedStateMachine):
             assert row.status is None or read_claim(row.response_json) is None, "a claim of ours was left behind"
 
 
-class TestInterleavings(Interleavings.TestCase):  # type: ignore[misc, name-defined]
+class TestInterleavings(Interleavings.TestCase):  # type: ignore[misc, valid-type]
     """Runs the machine. A failure is told as it was found: making it smaller would take minutes."""
 
     settings = settings(

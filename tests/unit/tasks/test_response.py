@@ -126,7 +126,8 @@ def test_a_claim_with_a_key_that_is_missing_or_odd_is_not_ours(claim: Claim, key
     without = {name: value for name, value in document.items() if name != key}
 
     assert read_claim(json.dumps(without)) is None
-    for odd in (None, 0, True, [], "no such thing" if key not in ("worker", "reason") else 5):
+    odd_ones: list[object] = [None, 0, True, [], "no such thing" if key not in ("worker", "reason") else 5]
+    for odd in odd_ones:
         assert read_claim(json.dumps({**document, key: odd})) is None
 
 

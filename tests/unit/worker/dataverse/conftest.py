@@ -1,5 +1,6 @@
 """A scripted Dataverse over HTTPS and a client that trusts it; retries without their pauses."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from config.metrics import DataverseMetrics
 from tests.unit.worker.dataverse.server import ScriptedServer, scripted_server, write_ca
 from tests.unit.worker.dataverse.stand_ins import FixedTokens, RecordedThrottle
 from worker.dataverse.client import DataverseClient
-from worker.dataverse.transport import Transport
+from worker.dataverse.transport import PATIENCE_SECONDS, Transport
 
 
 @pytest.fixture(scope="session")
@@ -63,9 +64,23 @@ def make_transport(
 ) -> Iterator[Callable[..., Transport]]:
     made: list[Transport] = []
 
-    def make(url: str, **options: float) -> Transport:
-        settings = {"timeout": 5.0, **options}
-        transport = Transport(url, "v9.2", tokens, throttle, metrics, ca_file=ca_file, **settings)
+    def make(
+        url: str,
+        timeout: float = 5.0,
+        patience: float = PATIENCE_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> Transport:
+        transport = Transport(
+            url,
+            "v9.2",
+            tokens,
+            throttle,
+            metrics,
+            timeout=timeout,
+            ca_file=ca_file,
+            patience=patience,
+            monotonic=monotonic,
+        )
         made.append(transport)
         return transport
 

@@ -32,7 +32,7 @@ def parsed(content_type: str, body: bytes) -> list[bytes]:
     parts = list(message.iter_parts())
     assert {part.get_content_type() for part in parts} == {"application/http"}
     assert {part["Content-Transfer-Encoding"] for part in parts} == {"binary"}
-    return [part.get_payload(decode=True) for part in parts]
+    return [bytes(part.get_payload(decode=True)) for part in parts]
 
 
 def answer(*parts: bytes, boundary: str = "batchresponse_1", line: bytes = b"\r\n") -> bytes:

@@ -83,9 +83,16 @@ def test_conditions_keep_their_grouping(first: str, second: str, third: str) -> 
     assert isinstance(tree, And)
     either, negated = tree.parts
     assert isinstance(either, Or)
-    assert [part.right.value for part in either.parts] == [first, second]
+    assert [compared_with(part) for part in either.parts] == [first, second]
     assert isinstance(negated, Not)
-    assert negated.part.right.value == third
+    assert compared_with(negated.part) == third
+
+
+def compared_with(condition: object) -> object:
+    """Give the literal that a condition compares with."""
+    assert isinstance(condition, Compare)
+    assert isinstance(condition.right, Literal)
+    return condition.right.value
 
 
 @given(TEXT)

@@ -6,9 +6,10 @@ import tempfile
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -24,7 +25,11 @@ from worker.redis_keys import throttle_ceiling, throttle_inflight, throttle_pace
 LIMITS = ProtectionLimits(requests=100, execution_seconds=20, window_seconds=10)
 """So that the full pace is 9.5 requests a second."""
 
-Member = Callable[[], SharedThrottle]
+
+class Member(Protocol):
+    """Makes one more member of the fleet."""
+
+    def __call__(self, most: int = ..., hold_seconds: float = ...) -> SharedThrottle: ...
 
 
 @pytest.fixture(scope="module")

@@ -78,12 +78,12 @@ def test_a_shorter_pause_ends_no_longer_one(pause: Pause, clock: Clock) -> None:
 def test_a_pause_that_becomes_longer_meanwhile_is_sat_out(clock: Clock) -> None:
     def wait(seconds: float) -> None:
         if not clock.waits:
-            pause.begin("execution_time", 30)
+            growing.begin("execution_time", 30)
         clock.wait(seconds)
 
-    pause = Pause(wait, clock)
-    pause.begin("requests", 5)
-    assert set(sat_out(pause)) == {"requests", "execution_time"}
+    growing = Pause(wait, clock)
+    growing.begin("requests", 5)
+    assert set(sat_out(growing)) == {"requests", "execution_time"}
     assert clock.now >= 130
 
 
