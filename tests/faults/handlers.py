@@ -51,15 +51,14 @@ def handle(job, packets):
 
 
 def labour(job, packets):
-    """Work a little, fail now and then, take the process along once in a while; do well at last."""
-    numbers = [packet.sequence_number for packet in packets]
+    """Work a little, read packets or not, fail now and then, take the process along once in a while; do well at last."""
     chance = random.random()
     if chance < 0.002:
         os._exit(137)
     if chance < 0.03:
         raise RuntimeError("not this time")
-    time.sleep(random.random() / 10)
-    return {"numbers": numbers}
+    time.sleep(random.random() / 50)
+    return {"numbers": [packet.sequence_number for packet in packets]} if chance < 0.25 else None
 '''
 
 ENTRY_POINTS = """
