@@ -27,7 +27,7 @@ lint: .venv/.dev ## formatting, lint, strict types, import contracts, unused cod
 	$(BIN)/deptry .
 	$(BIN)/vulture
 
-soak: .venv/.dev ## a long run under all faults together; prints lost, stuck, doubled
+soak: .venv/.dev ## twenty minutes of 10,000 jobs under all faults together; prints lost, stuck, doubled
 	$(BIN)/python -m tests.faults.soak
 
 bench: .venv/.dev ## print the figures performance is judged by

@@ -51,7 +51,7 @@ def handle(job, packets):
 
 
 def labour(job, packets):
-    """Work a little, read packets or not, fail now and then, take the process along once in a while; do well at last."""
+    """Work a little, sometimes read packets, fail now and then, rarely take the process along; do well at last."""
     chance = random.random()
     if chance < 0.002:
         os._exit(137)
