@@ -60,12 +60,15 @@ class Family:
         metrics_port: int | None = None,
         stdout: int | IO[str] | None = None,
     ) -> Process:
-        """Start ``python -m ...`` with a clean set of settings; what it logs goes to a file of its name."""
+        """Start ``python -m ...`` with a clean set of settings; what it logs goes to a file of its name.
+
+        Temporary files go to the folder too, so that those of a process that was killed do not stay behind.
+        """
         log_file = self.folder / f"{name}.log"
         with log_file.open("w") as log:
             popen = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
-                env={**clean_environment(), **environment},
+                env={**clean_environment(), "TMPDIR": str(self.folder), **environment},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log if stdout is None else stdout,
