@@ -147,11 +147,14 @@ class Transport:
         self._throttle.close()
 
     def server_time(self) -> datetime | None:
-        """Give the server's clock: the last ``Date`` seen and what has passed since; None before the first answer."""
+        """Give the server's clock, in whole milliseconds, in which claims are written and recognised again.
+
+        It is the last ``Date`` seen and what has passed since; None before the first answer.
+        """
         if self._clock is None:
             return None
         date, seen = self._clock
-        return date + timedelta(seconds=self._monotonic() - seen)
+        return date + timedelta(milliseconds=int((self._monotonic() - seen) * 1000))
 
     def send(self, request: Request) -> httpx.Response:
         """Send a request and wait for its whole answer, sitting out 429 answers and renewing a refused token once.
