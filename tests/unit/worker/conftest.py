@@ -19,7 +19,7 @@ from worker.redis_client import connect
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
+def redis_server() -> Iterator[RedisServer]:
     """One server for all tests of a module."""
     # Not pytest's own folder: its path is too long for a unix socket.
     with tempfile.TemporaryDirectory(prefix="jw-") as folder:
@@ -29,12 +29,12 @@ def server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def settings(server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings that lead to the server, and chunks of three jobs."""
     clear(monkeypatch, NEEDED)
     monkeypatch.chdir(tmp_path)
     place = Place(tmp_path, monkeypatch)
-    return place.load(JOBWORKER_REDIS__URL=server.url, JOBWORKER_JOBS__CHUNK_SIZE="3")
+    return place.load(JOBWORKER_REDIS__URL=redis_server.url, JOBWORKER_JOBS__CHUNK_SIZE="3")
 
 
 @pytest.fixture

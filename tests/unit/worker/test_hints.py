@@ -140,10 +140,10 @@ def test_a_job_on_the_queue_already_is_not_sent_to_rescue(hints: QueueHints, que
     ids=["look_again", "release", "forget", "rescue"],
 )
 def test_without_redis_a_hint_is_lost_with_a_log_line_and_no_error(
-    hints: QueueHints, queue: JobQueue, server: RedisServer, give: Give, hint: str, jobs: int
+    hints: QueueHints, queue: JobQueue, redis_server: RedisServer, give: Give, hint: str, jobs: int
 ) -> None:
     with capture_logs() as logged:
-        with away(server):
+        with away(redis_server):
             give(hints)
         give(hints)  # Redis is back
 
@@ -171,8 +171,8 @@ def test_a_hint_that_redis_refuses_is_lost_with_a_log_line(hints: QueueHints, qu
     assert logged == [lost("release", 3, "NoPermissionError")]
 
 
-def test_with_nothing_to_tell_redis_is_not_needed(hints: QueueHints, server: RedisServer) -> None:
-    with capture_logs() as logged, away(server):
+def test_with_nothing_to_tell_redis_is_not_needed(hints: QueueHints, redis_server: RedisServer) -> None:
+    with capture_logs() as logged, away(redis_server):
         hints.release([])
         hints.forget([])
         hints.look_again(JOBS[0], NOW + HORIZON + MOMENT)

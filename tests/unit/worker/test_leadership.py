@@ -217,10 +217,10 @@ def test_any_thread_may_renew_the_lead_and_give_it_away(one: Leadership, client:
 # Redis away
 
 
-def test_without_redis_nobody_leads(one: Leadership, other: Leadership, server: RedisServer) -> None:
+def test_without_redis_nobody_leads(one: Leadership, other: Leadership, redis_server: RedisServer) -> None:
     one.confirm()
 
-    with away(server):
+    with away(redis_server):
         for each in (one, other):
             with pytest.raises(RedisError):
                 each.confirm()
@@ -240,19 +240,19 @@ def test_a_lead_that_cannot_be_renewed_is_not_claimed_though_the_lock_stands(one
     assert not one.leads
 
 
-def test_the_lead_after_redis_was_wiped_is_a_new_term(one: Leadership, server: RedisServer) -> None:
+def test_the_lead_after_redis_was_wiped_is_a_new_term(one: Leadership, redis_server: RedisServer) -> None:
     one.confirm()
-    with away(server), pytest.raises(RedisError):
+    with away(redis_server), pytest.raises(RedisError):
         one.confirm()
 
     assert one.confirm()
     assert one.term == 2
 
 
-def test_who_resigns_without_redis_leads_no_more(one: Leadership, server: RedisServer) -> None:
+def test_who_resigns_without_redis_leads_no_more(one: Leadership, redis_server: RedisServer) -> None:
     one.confirm()
 
-    with away(server):
+    with away(redis_server):
         with pytest.raises(RedisError):
             one.resign()
         one.resign()  # there is nothing left to give away

@@ -429,7 +429,7 @@ def test_a_publish_that_is_broken_off_leaves_no_job_marked_without_a_message(que
 
 
 def test_with_redis_away_everything_raises_and_works_again_when_it_is_back(
-    queue: JobQueue, client: Redis, server: RedisServer
+    queue: JobQueue, client: Redis, redis_server: RedisServer
 ) -> None:
     jobs = ids(2)
     calls: list[Callable[[], object]] = [
@@ -444,7 +444,7 @@ def test_with_redis_away_everything_raises_and_works_again_when_it_is_back(
         queue.messages_outstanding,
     ]
 
-    with away(server):
+    with away(redis_server):
         for call in calls:
             with pytest.raises(RedisError):
                 call()

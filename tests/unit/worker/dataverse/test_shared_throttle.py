@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import tempfile
 import textwrap
 import threading
 import time
@@ -32,18 +31,9 @@ class Member(Protocol):
     def __call__(self, most: int = ..., hold_seconds: float = ...) -> SharedThrottle: ...
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    # Not pytest's own folder: its path is too long for a unix socket.
-    with tempfile.TemporaryDirectory(prefix="jw-") as folder:
-        path = Path(folder)
-        with RedisServer(path / "redis", unix_socket=path / "redis.sock") as running:
-            yield running
-
-
 @pytest.fixture
-def fleet(server: RedisServer) -> Iterator[Fleet]:
-    fleet = Fleet(Path(server.url.removeprefix("unix://").removesuffix("?db=0")), LIMITS)
+def fleet(redis_server: RedisServer) -> Iterator[Fleet]:
+    fleet = Fleet(Path(redis_server.url.removeprefix("unix://").removesuffix("?db=0")), LIMITS)
     with fleet.redis() as redis:
         redis.flushall()
     yield fleet
@@ -317,20 +307,22 @@ def test_room_again_is_noticed_by_all(member: Member) -> None:
 # Redis away
 
 
-def test_without_redis_this_process_obeys_what_it_knows(fleet: Fleet, server: RedisServer, member: Member) -> None:
+def test_without_redis_this_process_obeys_what_it_knows(
+    fleet: Fleet, redis_server: RedisServer, member: Member
+) -> None:
     throttle, stranger = member(), member()
     seconds_to_pass(throttle)
-    server.kill()
+    redis_server.kill()
     try:
         throttle.throttled("requests", 0.5)
         assert seconds_to_pass(throttle) >= 0.5
         assert seconds_to_pass(stranger) < 0.4
     finally:
-        server.start()
+        redis_server.start()
 
 
 def test_a_pause_learned_from_redis_is_obeyed_after_redis_went(
-    fleet: Fleet, server: RedisServer, member: Member
+    fleet: Fleet, redis_server: RedisServer, member: Member
 ) -> None:
     waits = threading.Event()
 
@@ -344,35 +336,35 @@ def test_a_pause_learned_from_redis_is_obeyed_after_redis_went(
     waiting = threading.Thread(target=seconds_to_pass, args=[second])
     waiting.start()
     assert waits.wait(5)
-    server.kill()
+    redis_server.kill()
     try:
         waiting.join()
         assert time.monotonic() - started >= 1
     finally:
-        server.start()
+        redis_server.start()
         second.close()
 
 
-def test_a_frozen_redis_costs_one_time_out_and_then_nothing(server: RedisServer, member: Member) -> None:
+def test_a_frozen_redis_costs_one_time_out_and_then_nothing(redis_server: RedisServer, member: Member) -> None:
     throttle = member()
-    server.freeze()
+    redis_server.freeze()
     try:
         first = seconds_to_pass(throttle)
         others = [seconds_to_pass(throttle) for _ in range(10)]
     finally:
-        server.thaw()
+        redis_server.thaw()
     assert first < 1
     assert sum(others) < 0.1
 
 
-def test_redis_is_asked_again_after_a_rest(fleet: Fleet, server: RedisServer, member: Member) -> None:
+def test_redis_is_asked_again_after_a_rest(fleet: Fleet, redis_server: RedisServer, member: Member) -> None:
     now = [0.0]
     throttle = fleet.member(time.sleep, lambda: now[0])
-    server.kill()
+    redis_server.kill()
     try:
         seconds_to_pass(throttle)
     finally:
-        server.start()
+        redis_server.start()
     member().throttled("requests", 60)
     assert seconds_to_pass(throttle) < 0.2  # not asked yet
     now[0] += REST_SECONDS

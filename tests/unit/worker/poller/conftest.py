@@ -112,17 +112,10 @@ class Published:
         return [job for _, argument in self.sent for job in ([argument] if isinstance(argument, str) else argument)]
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[RedisServer]:
-    """One server for all tests of the poller."""
-    with RedisServer() as running:
-        yield running
-
-
 @pytest.fixture
-def client(server: RedisServer) -> Iterator[redis.Redis]:
+def client(redis_server: RedisServer) -> Iterator[redis.Redis]:
     """An empty server's client."""
-    with redis.Redis.from_url(server.url, decode_responses=True) as connected:
+    with redis.Redis.from_url(redis_server.url, decode_responses=True) as connected:
         connected.flushall()
         yield connected
 
