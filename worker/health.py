@@ -4,6 +4,7 @@ Served by threads beside the real work, so a busy process still answers.
 """
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -95,7 +96,8 @@ class HealthServer:
         """
         application = _application(checks, registry)
         try:
-            self._server = make_server(host, port, application, server_class=_Server, handler_class=_QuietHandler)
+            server_class = _ServerV6 if ":" in host else _Server
+            self._server = make_server(host, port, application, server_class=server_class, handler_class=_QuietHandler)
         except OSError as error:
             sentence = f"Metrics and health cannot be served at {host}:{port}: {error.strerror or error}."
             advice = "Set JOBWORKER_METRICS__HOST and JOBWORKER_METRICS__PORT to an address that is free."
@@ -122,6 +124,10 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
 
+class _ServerV6(_Server):
+    address_family = socket.AF_INET6
+
+
 class _QuietHandler(WSGIRequestHandler):
     timeout = 10  # a stranger who connects and says nothing holds a thread no longer than this
 
@@ -133,8 +139,17 @@ def _application(checks: Checks, registry: CollectorRegistry) -> "WSGIApplicatio
     metrics: WSGIApplication = make_wsgi_app(registry)
 
     def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            return _reply(start_response, "405 Method Not Allowed", {"error": "only GET is answered"})
+        match environ["REQUEST_METHOD"]:
+            case "GET":
+                return show(environ, start_response)
+            case "HEAD":
+                show({**environ, "REQUEST_METHOD": "GET"}, start_response)
+                return []
+            case _:
+                error = {"error": "only GET is answered"}
+                return _reply(start_response, "405 Method Not Allowed", error, ("Allow", "GET, HEAD"))
+
+    def show(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         match environ["PATH_INFO"]:
             case "/metrics":
                 return metrics(environ, start_response)
@@ -154,6 +169,8 @@ def _report(start_response: "StartResponse", checks: Mapping[str, Check]) -> Ite
     return _reply(start_response, status, {name: wrong or "ok" for name, wrong in answers.items()})
 
 
-def _reply(start_response: "StartResponse", status: str, body: Mapping[str, str]) -> Iterable[bytes]:
-    start_response(status, [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
+def _reply(
+    start_response: "StartResponse", status: str, body: Mapping[str, str], *more: tuple[str, str]
+) -> Iterable[bytes]:
+    start_response(status, [("Content-Type", "application/json"), ("Cache-Control", "no-store"), *more])
     return [json.dumps(body).encode()]

@@ -34,7 +34,8 @@ class Leadership:
             redis.RedisError: When Redis is away; then this process does not lead.
         """
         was_leading, self.leads = self.leads, False
-        self.leads = (was_leading and self._renewed()) or self._taken()
+        # Also after an error: the lock may stand as it was, and nobody else can take it then.
+        self.leads = self._renewed() or self._taken()
         if was_leading and not self.leads:
             log.warning("leadership_lost")
         return self.leads
@@ -45,12 +46,13 @@ class Leadership:
         Raises:
             redis.RedisError: When Redis is away; the lock then expires by itself.
         """
-        if self.leads:
-            self.leads = False
-            try:
-                self._lock.release()
-            except LockNotOwnedError:
-                log.info("leadership_already_taken")
+        self.leads = False
+        try:
+            self._lock.release()
+        except LockNotOwnedError:
+            log.info("leadership_already_taken")
+        except LockError:
+            pass  # it never led, or gave the lead away already
 
     def _renewed(self) -> bool:
         try:

@@ -178,12 +178,29 @@ def test_nothing_can_be_changed_here(probe: httpx.Client, method: str, path: str
 
     assert answer.status_code == 405
     assert answer.json() == {"error": "only GET is answered"}
+    assert answer.headers["allow"] == "GET, HEAD"
 
 
-def test_a_head_request_tells_the_same_status(process: Process, probe: httpx.Client) -> None:
+def test_a_head_request_tells_the_same_status_and_nothing_else(
+    server: HealthServer, process: Process, probe: httpx.Client
+) -> None:
     process.ready["redis"] = "away"
 
-    assert [probe.head(path).status_code for path in ("/healthz", "/readyz", "/else")] == [200, 503, 404]
+    paths = ("/metrics", "/healthz", "/readyz", "/else")
+    assert [probe.head(path).status_code for path in paths] == [200, 200, 503, 404]
+    with socket.create_connection((HOST, server.port)) as connection:
+        connection.sendall(b"HEAD /healthz HTTP/1.0\r\n\r\n")
+        answered = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answered.startswith(b"HTTP/1.0 200 OK")
+    assert answered.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_an_address_may_be_one_of_ipv6(process: Process, host: str) -> None:
+    served = HealthServer(host, 0, process.checks(), process.registry)
+    served.start()
+    assert httpx.get(f"http://[::1]:{served.port}/healthz", trust_env=False).status_code == 200
+    served.stop()
 
 
 def test_a_query_changes_nothing(probe: httpx.Client) -> None:

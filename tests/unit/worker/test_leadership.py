@@ -240,6 +240,24 @@ def test_a_lead_that_cannot_be_renewed_is_not_claimed_though_the_lock_stands(one
     assert not one.leads
 
 
+def test_a_lead_that_could_not_be_renewed_once_goes_on_while_the_lock_stands(one: Leadership, client: Redis) -> None:
+    one.confirm()
+    with refusing(client, "evalsha"), pytest.raises(RedisError):
+        one.confirm()
+
+    assert one.confirm()
+    assert one.term == 1
+
+
+def test_who_could_not_renew_the_lead_may_still_give_it_away(one: Leadership, other: Leadership, client: Redis) -> None:
+    one.confirm()
+    with refusing(client, "evalsha"), pytest.raises(RedisError):
+        one.confirm()
+    one.resign()
+
+    assert other.confirm()
+
+
 def test_the_lead_after_redis_was_wiped_is_a_new_term(one: Leadership, redis_server: RedisServer) -> None:
     one.confirm()
     with away(redis_server), pytest.raises(RedisError):
